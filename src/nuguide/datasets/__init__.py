@@ -1,0 +1,1 @@
+"""Annotated data sets as samples with a scale, and their splits."""

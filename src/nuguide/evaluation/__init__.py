@@ -1,0 +1,1 @@
+"""Evaluation: scores of label maps, each with its definition and averaging rule."""

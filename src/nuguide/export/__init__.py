@@ -1,0 +1,1 @@
+"""Exports: the files of a run folder."""

@@ -1,0 +1,1 @@
+"""Guides: frozen foundation encoders that turn tissue into tokens."""

@@ -1,0 +1,1 @@
+"""Networks: image and tokens in, logits of named heads out."""

@@ -1,0 +1,1 @@
+"""Segmentation: region -> maps -> labels -> owned nuclei -> run folder."""

@@ -1,0 +1,1 @@
+"""Slides: images with a scale, read in regions."""

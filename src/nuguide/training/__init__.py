@@ -1,0 +1,1 @@
+"""Training: recipe, targets, losses, augmentation, and the Lightning modules that fit models."""

@@ -1,0 +1,44 @@
+"""Units: microns per pixel (um/px) and what follows from it.
+
+Every image carries its um/px; everything a user reads is in um and um2.
+"""
+
+import math
+
+from nuguide.errors import ResolutionError
+
+MPP_RANGE = (0.05, 20.0)
+"""Smallest and largest um/px that a microscope image of tissue can have."""
+
+
+def checked_mpp(value: object, source: str = "--mpp") -> float:
+    """Return ``value`` as um/px after checking that it can be one.
+
+    Parameters
+    ----------
+    value : object
+        A number, or text that spells one.
+    source : str
+        Where the value came from, for the error message.
+
+    Returns
+    -------
+    float
+        Microns per pixel, within ``MPP_RANGE``.
+
+    Raises
+    ------
+    ResolutionError
+        If ``value`` is not a finite number within ``MPP_RANGE``.
+    """
+    low, high = MPP_RANGE
+    try:
+        mpp = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        mpp = math.nan
+    if not (low <= mpp <= high):
+        raise ResolutionError(
+            f"{source} says {value!r} um/px; expected a number from {low} to {high}; "
+            "give the image's microns per pixel, for example --mpp 0.25 (40x) or --mpp 0.5 (20x)"
+        )
+    return mpp
