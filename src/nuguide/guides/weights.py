@@ -1,0 +1,176 @@
+"""Weights of guides and models as data: one digest, one way to read them, one check.
+
+A state is a mapping of key to tensor, as ``Module.state_dict`` gives it. Files come from outside:
+pickles are read with ``weights_only=True`` alone, sizes are bounded before anything is read.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from nuguide.errors import GuideError
+
+State = dict[str, torch.Tensor]
+
+MAX_FILE_BYTES = 8 << 30
+"""Largest weight file that is opened; SAM ViT-H with its decoder is 2.6 GB."""
+
+_WRAPPERS = ("model_state", "state_dict", "model")
+
+
+def digest(state: Mapping[str, torch.Tensor]) -> str:
+    """Return the sha256 of a state: names, dtypes, shapes and bytes, keys in sorted order.
+
+    It depends on the numbers alone, not on the file format or the order of the keys.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Any dtypes, any shapes; read on the CPU.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    sha = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu().contiguous()
+        shape = ",".join(str(side) for side in tensor.shape)
+        sha.update(f"{key}\0{str(tensor.dtype).removeprefix('torch.')}\0{shape}\0".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def read_state(path: Path) -> State:
+    """Read a weight file into a flat state on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        ``.safetensors``, or a ``.pth``/``.pt``/``.bin`` checkpoint that holds a state, bare or
+        under ``model_state``, ``state_dict`` or ``model``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The file's keys as they are; a leading ``state.`` or ``module.`` on every key is dropped.
+
+    Raises
+    ------
+    GuideError
+        If the file is missing, too large, or not a plain file of weights.
+    """
+    if not path.is_file():
+        raise GuideError(f"no weight file at {path}; expected .safetensors or .pth; check the path")
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise GuideError(
+            f"{path} has {size} bytes; expected at most {MAX_FILE_BYTES}; give the "
+            "encoder's weights"
+        )
+    state = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    for prefix in ("state.", "module."):
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise GuideError(
+            f"{path} is damaged ({error}); expected safetensors; fetch the file again"
+        ) from error
+
+
+def _checkpoint(path: Path) -> State:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GuideError(
+            f"{path} cannot be read as plain weights ({reason}); expected a checkpoint of tensors "
+            "only; convert it to safetensors where it was made"
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    state = (
+        {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        if isinstance(content, dict)
+        else {}
+    )
+    if not state:
+        raise GuideError(
+            f"{path} holds no named tensors; expected a state dict, bare or under "
+            f"{', '.join(_WRAPPERS)}; give a checkpoint of the encoder"
+        )
+    return state
+
+
+def load_checked(module: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Load ``state`` into ``module`` after checking keys, shapes and values.
+
+    Parameters
+    ----------
+    module : Module
+        Filled in place.
+    state : mapping of str to Tensor
+        Exactly the module's keys, in its shapes, all finite; BatchNorm's ``num_batches_tracked``,
+        which inference never reads, may be absent.
+    source : str
+        Where the weights came from, for the error message.
+
+    Raises
+    ------
+    GuideError
+        If a key is missing or foreign, a shape differs, or a value is NaN or infinite.
+    """
+    expected = module.state_dict()
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    missing = sorted(set(expected) - set(state) - counters)
+    foreign = sorted(set(state) - set(expected))
+    if missing or foreign:
+        raise GuideError(
+            f"{source} lacks {len(missing)} keys ({_some(missing)}) and has {len(foreign)} foreign "
+            f"ones ({_some(foreign)}); expected those of {type(module).__name__}; "
+            "give weights of this architecture"
+        )
+    for key, value in state.items():
+        if value.shape != expected[key].shape:
+            raise GuideError(
+                f"{source}: {key} has shape {tuple(value.shape)}; expected "
+                f"{tuple(expected[key].shape)}; give weights of this architecture"
+            )
+    check_finite(state, source)
+    module.load_state_dict(dict(state), strict=False)
+
+
+def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse a state that holds NaN or infinity.
+
+    Raises
+    ------
+    GuideError
+        Naming the first such key.
+    """
+    for key, value in state.items():
+        # A sum is NaN or infinite if any term is, and costs no mask as large as the tensor.
+        if value.is_floating_point() and not math.isfinite(value.double().sum().item()):
+            raise GuideError(
+                f"{source}: {key} holds NaN or infinite values; expected finite weights; "
+                "fetch the file again"
+            )
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "") if keys else "none"
