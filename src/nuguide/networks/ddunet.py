@@ -1,0 +1,70 @@
+"""DDU-Net: one encoder, two decoders, for the nuclei and for their distance maps.
+
+Mahbod et al., "A dual decoder U-Net-based model for nuclei instance segmentation in hematoxylin
+and eosin-stained histological images", Frontiers in Medicine 9, 2022, 10.3389/fmed.2022.978146.
+"""
+
+from torch import Tensor, nn
+
+from nuguide.networks.blocks import initialise, pad_to_multiple
+from nuguide.networks.heads import Heads
+from nuguide.networks.registry import register_network
+from nuguide.networks.unet import STRIDE, UNetDecoder, UNetEncoder, Upsampling, level_widths
+
+
+@register_network("ddunet")
+class DualDecoderUNet(nn.Module):
+    """A U-Net's encoder with a decoder of its own for each head.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the finest level, c; the levels have c * (1, 2, 4, 8, 16).
+    heads : tuple of str
+        Names of ``nuguide.networks.heads``; the published network has both.
+    upsampling : str
+        A value of ``nuguide.networks.unet.Upsampling``.
+
+    Notes
+    -----
+    Both decoders read the same encoder maps and share nothing else. The watershed that joins the
+    two maps belongs to the decoding, not to the network. As in every network here, the distance is
+    normalised to each nucleus' own largest.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        heads: tuple[str, ...] = ("nuclei", "distance"),
+        upsampling: str = Upsampling.TRANSPOSED,
+    ):
+        super().__init__()
+        widths = level_widths(width)
+        self.encoder = UNetEncoder(widths)
+        self.heads = Heads(widths[0], heads)
+        self.decoders = nn.ModuleDict(
+            {name: UNetDecoder(widths, Upsampling(upsampling)) for name in heads}
+        )
+        initialise(self)
+
+    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict the heads' logits, each from its own decoder.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) float, 0..1; any H and W.
+        tokens : Tensor, optional
+            Taken for the contract's sake and not read: this network has no guide.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Each head's logits, (B, channels, H, W).
+        """
+        height, width = image.shape[-2:]
+        encoded = self.encoder(pad_to_multiple(image, STRIDE))
+        return {
+            name: self.heads[name](decoder(encoded))[..., :height, :width]
+            for name, decoder in self.decoders.items()
+        }

@@ -1,0 +1,69 @@
+"""Networks by name: what a card or a recipe names, this builds."""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from torch import nn
+
+from nuguide.errors import ModelError, nearest_names
+
+NETWORKS: dict[str, type[nn.Module]] = {}
+"""Network classes by architecture name, as far as their modules have been imported."""
+
+ARCHITECTURES = ("eunet3plus", "unet", "unet3plus", "ddunet")
+"""Names of all networks; each stands in the module of its name."""
+
+Class = TypeVar("Class", bound=type[nn.Module])
+
+
+def register_network(name: str) -> Callable[[Class], Class]:
+    """Decorate a network class so that cards and recipes can name it."""
+
+    def register(network: Class) -> Class:
+        NETWORKS[name] = network
+        return network
+
+    return register
+
+
+def known_networks() -> dict[str, type[nn.Module]]:
+    """Import and return all networks by name."""
+    for name in ARCHITECTURES:
+        import_module(f"nuguide.networks.{name}")
+    return NETWORKS
+
+
+def build_network(architecture: str, **options: Any) -> nn.Module:
+    """Build a network by name.
+
+    Parameters
+    ----------
+    architecture : str
+        One of ``ARCHITECTURES``.
+    **options
+        Arguments of the class, such as ``width``, ``heads`` or ``fusion``.
+
+    Raises
+    ------
+    ModelError
+        If the name or an option is unknown, or an option's value is refused.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ModelError(
+            f"network {architecture!r} is unknown; {nearest_names(architecture, ARCHITECTURES)}"
+        )
+    import_module(f"nuguide.networks.{architecture}")
+    network = NETWORKS[architecture]
+    accepted = set(inspect.signature(network).parameters)
+    foreign = sorted(set(options) - accepted)
+    if foreign:
+        raise ModelError(
+            f"network {architecture!r} has no option {foreign[0]!r}; "
+            f"{nearest_names(foreign[0], accepted)}"
+        )
+    try:
+        return network(**options)
+    except ValueError as error:
+        raise ModelError(f"network {architecture!r}: {error}") from error
