@@ -1,0 +1,76 @@
+"""The program `nuguide`: its verbs, its exit codes, and what a person sees when something fails.
+
+Exit codes: 0 done, 2 bad input or usage, 3 part of a batch failed, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from nuguide import __version__
+from nuguide.cli import evaluate
+from nuguide.errors import NuguideError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="nuguide",
+    help="Segment cell nuclei in digital pathology, guided by a frozen foundation model.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Boxes and colours for a person; plain lines in a pipe or a log.
+    rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,
+    # A real bug keeps Python's own traceback: it can be pasted into an issue as it is.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(evaluate.evaluate)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nuguide {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def nuguide(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Segment cell nuclei in digital pathology, guided by a frozen foundation model."""
+
+
+def main() -> None:
+    """Run the program on ``sys.argv`` and leave with its exit code.
+
+    A ``NuguideError`` is the input's fault: one line, no traceback, exit code 2. Everything else
+    that escapes is a bug and keeps its traceback.
+    """
+    try:
+        app()
+    except NuguideError as error:
+        typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+        sys.exit(BAD_INPUT)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # Typer turns Ctrl-C into this exit code and says nothing.
+            typer.echo("interrupted", err=True)
+        _flush_quietly()
+        raise
+
+
+def _flush_quietly() -> None:
+    """Flush standard output; a reader that has gone (`nuguide ... | head`) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more on its way out; give it a place that still listens.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
