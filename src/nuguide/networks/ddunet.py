@@ -4,6 +4,8 @@ Mahbod et al., "A dual decoder U-Net-based model for nuclei instance segmentatio
 and eosin-stained histological images", Frontiers in Medicine 9, 2022, 10.3389/fmed.2022.978146.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from nuguide.networks.blocks import initialise, pad_to_multiple
@@ -20,10 +22,15 @@ class DualDecoderUNet(nn.Module):
     ----------
     width : int
         Channels of the finest level, c; the levels have c * (1, 2, 4, 8, 16).
-    heads : tuple of str
+    heads : sequence of str
         Names of ``nuguide.networks.heads``; the published network has both.
     upsampling : str
         A value of ``nuguide.networks.unet.Upsampling``.
+
+    Attributes
+    ----------
+    reads_tokens, tile_px, grid_px : bool, None, int
+        As in ``nuguide.networks.eunet3plus``: no guide, regions of any size on a grid of 16 px.
 
     Notes
     -----
@@ -35,7 +42,7 @@ class DualDecoderUNet(nn.Module):
     def __init__(
         self,
         width: int = 32,
-        heads: tuple[str, ...] = ("nuclei", "distance"),
+        heads: Sequence[str] = ("nuclei", "distance"),
         upsampling: str = Upsampling.TRANSPOSED,
     ):
         super().__init__()
@@ -45,6 +52,7 @@ class DualDecoderUNet(nn.Module):
         self.decoders = nn.ModuleDict(
             {name: UNetDecoder(widths, Upsampling(upsampling)) for name in heads}
         )
+        self.reads_tokens, self.tile_px, self.grid_px = False, None, STRIDE
         initialise(self)
 
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:

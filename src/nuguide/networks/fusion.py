@@ -162,10 +162,10 @@ def unpartition(windows: Tensor, size: tuple[int, int], window: int) -> Tensor:
 class CrossFusion(nn.Module):
     """X-GFB in which the tokens' map acts: gated per position, then windowed cross-attention.
 
-    With S' the layer-normed tokens on U's grid::
+    With S' the tokens on U's grid, standardised channel by channel (batch norm, no affine part)::
 
         U1 = U + GLU(W [U, S'])
-        U2 = U1 + Wo attention(Q = Wq norm(U1) + p, K = Wk S + p', V = Wv S)
+        U2 = U1 + Wo attention(Q = Wq norm(U1) + p, K = Wk S' + p', V = Wv S')
 
     Attention runs inside windows of ``window`` x ``window`` positions, so that its cost grows
     linearly with area; p and p' are learned codes of the place within the window.
@@ -188,7 +188,8 @@ class CrossFusion(nn.Module):
         super().__init__()
         width = max(channels // heads, 8) * heads
         self.window, self.ratio, self.heads = window, tokens_per_position, heads
-        self.token_norm = ChannelNorm(TOKEN_CHANNELS)
+        # SAM's tokens share a large common part; layer norm would let it drown their differences.
+        self.token_norm = nn.BatchNorm2d(TOKEN_CHANNELS, affine=False)
         self.gate = nn.Sequential(
             nn.Conv2d(channels + TOKEN_CHANNELS, 2 * channels, 1), nn.GLU(dim=1)
         )
@@ -217,8 +218,8 @@ class CrossFusion(nn.Module):
         q = partition(query, self.window) + self.query_place
         k = partition(key, self.window * self.ratio) + self.key_place
         v = partition(value, self.window * self.ratio)
-        split = [x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (q, k, v)]
-        attended = F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+        q, k, v = (x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (q, k, v))
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         size = (query.shape[2], query.shape[3])
         out: Tensor = self.out(unpartition(attended, size, self.window)[..., :height, :width])
         return out

@@ -100,10 +100,15 @@ class UNet(nn.Module):
     ----------
     width : int
         Channels of the finest level, c; the levels have c * (1, 2, 4, 8, 16). The paper's is 64.
-    heads : tuple of str
+    heads : sequence of str
         Names of ``nuguide.networks.heads``.
     upsampling : str
         A value of ``Upsampling``.
+
+    Attributes
+    ----------
+    reads_tokens, tile_px, grid_px : bool, None, int
+        As in ``nuguide.networks.eunet3plus``: no guide, regions of any size on a grid of 16 px.
 
     Notes
     -----
@@ -114,7 +119,7 @@ class UNet(nn.Module):
     def __init__(
         self,
         width: int = 32,
-        heads: tuple[str, ...] = ("nuclei",),
+        heads: Sequence[str] = ("nuclei",),
         upsampling: str = Upsampling.TRANSPOSED,
     ):
         super().__init__()
@@ -122,6 +127,7 @@ class UNet(nn.Module):
         self.encoder = UNetEncoder(widths)
         self.decoder = UNetDecoder(widths, Upsampling(upsampling))
         self.heads = Heads(widths[0], heads)
+        self.reads_tokens, self.tile_px, self.grid_px = False, None, STRIDE
         initialise(self)
 
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:

@@ -3,6 +3,8 @@
 Huang et al., "UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation", ICASSP 2020.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,19 +72,24 @@ class UNet3Plus(nn.Module):
     width : int
         Channels of the finest level, c, and of every decoder branch; the encoder has
         c * (1, 2, 4, 8, 16). The paper's is 64.
-    heads : tuple of str
+    heads : sequence of str
         Names of ``nuguide.networks.heads``.
     deep_supervision : bool
         In training mode every coarser decoder map and the bottleneck get heads of their own.
     classification_guided : bool
-        Adds ``ClassificationGuidedModule``. It pools over all it is given: such a model must run
-        tile by tile (``tile_px`` of its card).
+        Adds ``ClassificationGuidedModule``. It pools over all it is given: such a network runs
+        tile by tile.
+
+    Attributes
+    ----------
+    reads_tokens, tile_px, grid_px : bool, int or None, int
+        As in ``nuguide.networks.eunet3plus``.
     """
 
     def __init__(
         self,
         width: int = 32,
-        heads: tuple[str, ...] = ("nuclei",),
+        heads: Sequence[str] = ("nuclei",),
         deep_supervision: bool = False,
         classification_guided: bool = False,
     ):
@@ -96,6 +103,8 @@ class UNet3Plus(nn.Module):
             Heads(channels, heads) for channels in coarser if deep_supervision
         )
         self.classifier = ClassificationGuidedModule(widths[-1]) if classification_guided else None
+        self.reads_tokens, self.grid_px = False, STRIDE
+        self.tile_px = 256 if classification_guided else None
         initialise(self)
 
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:

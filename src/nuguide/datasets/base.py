@@ -1,0 +1,42 @@
+"""The one form in which every data set hands out its annotated images."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["fit", "validation", "train", "test", "all"]
+"""``train`` is a data set's official training part; ``fit`` and ``validation`` divide it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An annotated image.
+
+    Attributes
+    ----------
+    name : str
+        Unique within its data set.
+    image : ndarray
+        (H, W, 3) uint8 RGB.
+    labels : ndarray
+        (H, W) int32 instance map, 0 = background.
+    mpp : float
+        um/px of image and labels.
+    organ, patient : str
+        Empty where unknown.
+    types : ndarray or None
+        (H, W) uint8 class of each pixel, 0 = background.
+    ignore : ndarray or None
+        (H, W) bool, True where the annotation is ambiguous.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    mpp: float
+    organ: str = ""
+    patient: str = ""
+    types: NDArray[np.uint8] | None = None
+    ignore: NDArray[np.bool_] | None = None

@@ -1,0 +1,124 @@
+"""Batches of augmented crops with targets and, where asked for, a guide's tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nuguide.datasets.base import Sample
+from nuguide.training.augmentation import Coordinates, augmented_crop
+from nuguide.training.recipe import Augmentation
+from nuguide.training.targets import normalised_distance
+
+TOKEN_PX = 4
+"""Spacing of the tokens handed out with a crop, px: the student's grid."""
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TokenMap:
+    """A guide's tokens of a whole training image.
+
+    Attributes
+    ----------
+    values : Tensor
+        (256, h, w) float16.
+    token_um : float
+        Side of a token, um.
+    """
+
+    values: Tensor
+    token_um: float
+
+    def at(self, coordinates: Coordinates, mpp: float) -> Tensor:
+        """Read the tokens of a crop by bilinear interpolation.
+
+        Parameters
+        ----------
+        coordinates : ndarray
+            (2n, 2n, 2) as ``crop_coordinates`` gives them.
+        mpp : float
+            um/px of the image the coordinates are in.
+
+        Returns
+        -------
+        Tensor
+            (256, n / 4, n / 4) float32.
+
+        Notes
+        -----
+        An approximation: the encoder would not see quite the same in the turned, enlarged or
+        recoloured crop.
+        """
+        side = coordinates.shape[0] // (2 * TOKEN_PX)
+        centres = cv2.resize(coordinates, (side, side), interpolation=cv2.INTER_AREA)
+        height, width = self.values.shape[1:]
+        extent = np.array([height, width], np.float32) * self.token_um
+        unit = (centres + 0.5) * mpp / extent * 2 - 1  # (y, x) in -1..1 over the map's extent
+        grid = torch.from_numpy(unit[..., ::-1].copy())[None]
+        values = self.values[None].float()
+        return F.grid_sample(values, grid, padding_mode="reflection", align_corners=False)[0]
+
+
+class Crops(Dataset[Batch]):
+    """The crops of one epoch; crop i of epoch e is the same in every run of a seed.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        What crops are drawn from, each image as often as another.
+    tokens : sequence of TokenMap or None
+        A guide's tokens of each sample.
+    mpp, size, augmentation
+        See ``augmented_crop``.
+    seed, epoch, length : int
+        ``length`` crops, drawn with the generator of (seed, epoch, index).
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        tokens: Sequence[TokenMap] | None,
+        *,
+        mpp: float,
+        size: int,
+        augmentation: Augmentation,
+        seed: int,
+        epoch: int,
+        length: int,
+    ):
+        self.samples, self.tokens = samples, tokens
+        self.mpp, self.size, self.augmentation = mpp, size, augmentation
+        self.seed, self.epoch, self.length = seed, epoch, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return ``image`` (3, n, n) in 0..1, ``nuclei`` (n, n) int64, ``distance``, ``tokens``."""
+        random = np.random.default_rng((self.seed, self.epoch, index))
+        which = int(random.integers(len(self.samples)))
+        sample = self.samples[which]
+        image, labels, coordinates = augmented_crop(
+            sample, self.mpp, self.size, self.augmentation, random
+        )
+        item = {
+            "image": as_input(image),
+            "nuclei": torch.from_numpy((labels > 0).astype(np.int64)),
+            "distance": torch.from_numpy(normalised_distance(labels)),
+        }
+        if self.tokens is not None:
+            item["tokens"] = self.tokens[which].at(coordinates, sample.mpp)
+        return item
+
+
+def as_input(rgb: NDArray[np.uint8]) -> Tensor:
+    """Turn (H, W, 3) uint8 into (3, H, W) float32 in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(rgb)).movedim(-1, 0).float() / 255

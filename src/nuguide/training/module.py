@@ -1,0 +1,209 @@
+"""The Lightning modules: one step of a segmentation's and of a distillation's training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from nuguide.datasets.base import Sample
+from nuguide.evaluation.score import score
+from nuguide.guides.base import Guide
+from nuguide.guides.student import StudentGuide
+from nuguide.networks.registry import build_network
+from nuguide.segmentation.decoding import decode
+from nuguide.segmentation.predictor import run_network
+from nuguide.training import losses
+from nuguide.training.crops import Batch, Crops, TokenMap, as_input
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.resampling import resampled
+
+
+class _Training(L.LightningModule):
+    """What both trainings share: seeded crops, optimiser and schedule, whole validation images.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All choices.
+    fit, validation : sequence of Sample
+        Images to fit on and to validate on.
+    tokens : sequence of TokenMap or None
+        A guide's tokens of each of ``fit``.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        fit: Sequence[Sample],
+        validation: Sequence[Sample],
+        tokens: Sequence[TokenMap] | None,
+    ):
+        super().__init__()
+        self.recipe, self.tokens = recipe, tokens
+        self.fit_samples = list(fit)
+        self.validation_samples = [resampled(sample, recipe.mpp) for sample in validation]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the crops of the current epoch; asked for anew at each."""
+        recipe = self.recipe
+        crops = Crops(
+            self.fit_samples,
+            self.tokens,
+            mpp=recipe.mpp,
+            size=recipe.crop_px,
+            augmentation=recipe.augmentation,
+            seed=recipe.seed,
+            epoch=self.current_epoch,
+            length=recipe.batch * recipe.epoch_steps,
+        )
+        return DataLoader(crops, batch_size=recipe.batch)
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """Return the indices of the validation images."""
+        return DataLoader(range(len(self.validation_samples)), batch_size=None)  # type: ignore[arg-type]
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout by the epoch, so that a resumed run equals an uninterrupted one."""
+        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; linear warm-up, then a cosine to zero at the last step."""
+        recipe = self.recipe
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(
+            trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+
+        def rate(step: int) -> float:
+            warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+            return warm * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / recipe.steps))))
+
+        schedule = {"scheduler": LambdaLR(optimiser, rate), "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
+
+
+class SegmentationTraining(_Training):
+    """Fits a network; validates with foreground Dice, AJI and PQ at the recipe's um/px."""
+
+    recipe: SegmentationRecipe
+
+    def __init__(
+        self,
+        recipe: SegmentationRecipe,
+        fit: Sequence[Sample],
+        validation: Sequence[Sample],
+        tokens: Sequence[TokenMap] | None = None,
+        guide: Guide | None = None,
+    ):
+        super().__init__(recipe, fit, validation, tokens)
+        torch.manual_seed(recipe.seed)
+        self.network = build_network(recipe.network.architecture, **recipe.network.options)
+        self.guide = guide
+        if isinstance(guide, nn.Module):
+            guide.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "SegmentationTraining":
+        """Switch the network; a guide inside the model stays frozen, its batch norm too."""
+        super().train(mode)
+        if isinstance(self.guide, nn.Module):
+            self.guide.eval()
+        return self
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the weighted sum of the recipe's losses."""
+        tokens = batch.get("tokens")
+        if isinstance(self.guide, StudentGuide):
+            with torch.no_grad():
+                tokens = self.guide(batch["image"])
+        outputs = self.network(batch["image"], tokens)
+        total = torch.zeros((), device=self.device)
+        for name, value in self._terms(outputs, batch, tokens).items():
+            total = total + getattr(self.recipe.losses, name) * value
+            self.log(f"loss_{name}", value.detach(), on_step=False, on_epoch=True)
+        self.log("loss", total.detach(), on_step=True, on_epoch=True, prog_bar=True)
+        return total
+
+    def _terms(
+        self, outputs: dict[str, Tensor], batch: Batch, tokens: Tensor | None
+    ) -> dict[str, Tensor]:
+        weights, truth = self.recipe.losses, batch["nuclei"]
+        terms = {
+            name: getattr(losses, name)(outputs["nuclei"], truth)
+            for name in ("cross_entropy", "focal", "dice", "released_dice")
+            if getattr(weights, name)
+        }
+        if "distance" in outputs and weights.distance:
+            terms["distance"] = losses.distance_error(outputs["distance"], batch["distance"])
+        if "tokens" in outputs and tokens is not None and weights.tokens:
+            predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
+            terms["tokens"] = losses.token_error(predicted, standardised(tokens))
+        return terms
+
+    def validation_step(self, index: int, _: int) -> None:
+        """Segment one whole image and score it."""
+        sample = self.validation_samples[index]
+        guide = self.guide if getattr(self.network, "reads_tokens", False) else None
+        maps = run_network(
+            self.network,
+            guide,
+            sample.image,
+            sample.mpp,
+            tile_px=getattr(self.network, "tile_px", None),
+        )
+        scores = score(sample.labels, decode(maps, self.recipe.decoding))
+        for name in ("dice_foreground", "aji", "pq"):
+            self.log(f"validation_{name}", scores[name], batch_size=1, prog_bar=name == "aji")
+
+
+class DistillationTraining(_Training):
+    """Fits a student to a guide's tokens; validates with the cosine to them."""
+
+    recipe: DistillationRecipe
+
+    def __init__(
+        self,
+        recipe: DistillationRecipe,
+        fit: Sequence[Sample],
+        validation: Sequence[Sample],
+        tokens: Sequence[TokenMap],
+        validation_tokens: Sequence[TokenMap],
+    ):
+        super().__init__(recipe, fit, validation, tokens)
+        torch.manual_seed(recipe.seed)
+        self.student = StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student)
+        every = torch.cat([each.values.float().flatten(1) for each in tokens], dim=1)
+        self.student.token_mean.copy_(every.mean(1)[:, None, None])
+        self.student.token_std.copy_(every.std(1)[:, None, None])
+        self.validation_tokens = list(validation_tokens)
+
+    def _standardise(self, tokens: Tensor) -> Tensor:
+        return (tokens - self.student.token_mean) / self.student.token_std
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the error of the student's tokens."""
+        predicted = self._standardise(self.student(batch["image"]))
+        error = losses.token_error(predicted, self._standardise(batch["tokens"]))
+        self.log("loss", error.detach(), on_step=True, on_epoch=True, prog_bar=True)
+        return error
+
+    def validation_step(self, index: int, _: int) -> None:
+        """Compare the tokens of one whole image, as they are and standardised channel by channel."""
+        image = as_input(self.validation_samples[index].image)[None].to(self.device)
+        truth = self.validation_tokens[index].values[None].float().to(self.device)
+        predicted = self.student(image)[..., : truth.shape[2], : truth.shape[3]]
+        cosine = F.cosine_similarity(predicted, truth).mean()
+        pair = self._standardise(predicted), self._standardise(truth)
+        centred = F.cosine_similarity(*pair).mean()
+        self.log("validation_cosine", cosine, batch_size=1, prog_bar=True)
+        self.log("validation_cosine_standardised", centred, batch_size=1, prog_bar=True)
+
+
+def standardised(tokens: Tensor) -> Tensor:
+    """Bring each channel of a batch of tokens to mean 0 and variance 1 over the batch."""
+    return (tokens - tokens.mean((0, 2, 3), True)) / (tokens.std((0, 2, 3), True) + 1e-6)
