@@ -1,0 +1,102 @@
+"""``nuguide models``: list, show, import and export models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List, show, import and export models.", no_args_is_help=True)
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the model; made if absent.")
+]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models inside nuguide."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from nuguide.models.registry import embedded_models, load_card, weight_bytes
+
+    table = Table("name", "um/px", "guide", "licence of weights", "size")
+    for name in embedded_models():
+        card = load_card(name)
+        size = f"{weight_bytes(name) / 1e6:.1f} MB"
+        table.add_row(name, f"{card.mpp:g}", card.guide.name or "none", card.licence, size)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A model.")],
+) -> None:
+    """Show a model's card: what it is, what it was trained on, what it scored and how."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from nuguide.models.registry import load_card
+
+    card = load_card(model)
+    options = ", ".join(f"{name} {value}" for name, value in card.network.options.items())
+    field = f", field {card.guide.field_um:g} um" if card.guide.field_um else ""
+    lines = {
+        "name": f"{card.name} {card.version}",
+        "description": card.description,
+        "licence of weights": card.licence,
+        "um/px": f"{card.mpp:g}",
+        "classes": ", ".join(card.classes),
+        "network": f"{card.network.architecture} ({options})",
+        "guide": f"{card.guide.name or 'none'} ({card.guide.kind}{field})",
+        "input": f"{card.channel_order}, {card.tile_px or 'any'} px",
+        "decoding": ", ".join(f"{name} {value:g}" for name, value in card.decoding),
+        "sha256": card.sha256,
+        "citation": card.citation,
+        "notes": card.notes,
+    }
+    for data in card.training_data:
+        about = f"{data.split}, {data.n_images} images, {data.licence}. {data.citation}"
+        lines[f"trained on {data.name}"] = about
+    console = Console()
+    facts = Table.grid("", "", padding=(0, 2))
+    for name, value in lines.items():
+        if value:
+            facts.add_row(name, Text(value))
+    console.print(facts)
+    scores = Table("score", "value", "95 % interval", "n", "data", "definition")
+    for score in card.scores:
+        ends = [f"{end:.3f}" for end in (score.low, score.high) if end is not None]
+        row = (f"{score.value:.3f}", " to ".join(ends), str(score.n), score.data, score.definition)
+        scores.add_row(score.name, *map(Text, row))
+    console.print(scores if card.scores else "no scores on the card")
+
+
+@app.command("import")
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A published .pth or .safetensors.")],
+    output: Output,
+    config: Annotated[
+        Path | None, typer.Option(help="Its config.json or .sys file, if it does not hold one.")
+    ] = None,
+) -> None:
+    """Turn a published checkpoint of the guided eU-Net3+ into a model."""
+    from nuguide.models.checkpoint import refuse_existing, save_model
+    from nuguide.models.released import load_released
+
+    refuse_existing(output)
+    model = save_model(load_released(checkpoint, config), output)
+    typer.echo(f"{model.card.name} ({model.card.guide.name or 'no guide'}) is in {output}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A model.")],
+    output: Output,
+) -> None:
+    """Copy a model out of nuguide into a folder, to share or to fine-tune."""
+    from nuguide.models.registry import export_model
+
+    export_model(model, output)
+    typer.echo(f"{model} is in {output}")

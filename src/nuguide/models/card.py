@@ -1,0 +1,276 @@
+"""The card of a model: what it is, what it was trained on, what may be done with it.
+
+A card is a TOML file beside the weights. It is strict: a field that nobody reads, a number out of
+its range or a missing licence is an error that names the field.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nuguide.errors import ModelError, NuguideError
+from nuguide.units import checked_mpp
+
+MAX_CARD_BYTES = 1 << 20
+"""Largest card that is read; a real one has a few kilobytes."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+Scalar = bool | Annotated[int, Field(ge=-4096, le=4096)] | float | str
+Options = dict[str, Scalar | tuple[Scalar, ...]]
+"""Named arguments of a class, as TOML can hold them; no honest count is above 4096."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainingData(_Part):
+    """One data set that the weights have seen.
+
+    Attributes
+    ----------
+    name, licence, split, citation : str
+        The data set, its licence (SPDX where there is one), the part used, whom to cite.
+    n_images : int
+        Images of that part.
+    """
+
+    name: Text
+    licence: Text
+    split: Text
+    n_images: Annotated[int, Field(ge=1)]
+    citation: Text
+
+
+class NetworkSpec(_Part):
+    """A network by name.
+
+    Attributes
+    ----------
+    architecture : str
+        A name in ``nuguide.networks.registry``.
+    options : dict
+        Arguments of its class; those left out keep their defaults.
+    """
+
+    architecture: Text
+    options: Options = {}
+
+
+class GuideSpec(_Part):
+    """The guide a model was trained with.
+
+    Attributes
+    ----------
+    kind : "none", "named" or "student"
+        No guide; one by name in ``nuguide.guides.registry``, whose weights lie elsewhere; a
+        student whose weights lie in the model's own file.
+    name : str
+        Its name; empty for ``none``.
+    field_um : float, optional
+        Side of the square of tissue that one pass takes, um; None: the guide's own default.
+    options : dict
+        Arguments of the student's class; empty for the other kinds.
+    """
+
+    kind: Literal["none", "named", "student"] = "none"
+    name: str = ""
+    field_um: Positive | None = None
+    options: Options = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.kind == "none") == bool(self.name):
+            raise ValueError(f"name is {self.name!r} for a guide of kind {self.kind!r}")
+        if self.kind == "named" and set("/\\.") & set(self.name):
+            raise ValueError(f"name is {self.name!r}, which looks like a path on one machine")
+        if self.options and self.kind != "student":
+            raise ValueError(f"options are for a student, not for a guide of kind {self.kind!r}")
+        return self
+
+
+class Decoding(_Part):
+    """How maps become nuclei: peaks of the smoothed distance map flood the foreground.
+
+    Attributes
+    ----------
+    foreground_threshold : float
+        Share of the nucleus' probability from which a pixel belongs to a nucleus, 0..1; 0.5 is
+        the argmax of two channels that sum to one.
+    smoothing_um : float
+        Standard deviation of the Gaussian over the distance map, um; 0: none.
+    peak_threshold : float
+        Least smoothed distance (normalised, 0..1) of a nucleus' peak.
+    peak_min_distance_um : float
+        Least distance between two peaks, um.
+    min_area_um2 : float
+        Smaller objects are dropped, um2.
+    """
+
+    foreground_threshold: Share = 0.5
+    smoothing_um: NotNegative = 0.5
+    peak_threshold: Share = 0.1
+    peak_min_distance_um: NotNegative = 2.0
+    min_area_um2: NotNegative = 8.0
+
+
+class Score(_Part):
+    """One measured number.
+
+    Attributes
+    ----------
+    name, data, definition : str
+        The score, the data it was measured on, its definition with the averaging rule.
+    value : float
+        Mean over ``n`` images unless the definition says otherwise.
+    low, high : float, optional
+        Ends of its 95 % interval.
+    n : int
+        Number of images.
+    """
+
+    name: Text
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: Annotated[int, Field(ge=1)]
+    definition: Text
+    data: Text
+
+
+class Card(_Part):
+    """All that is known of a model.
+
+    Attributes
+    ----------
+    name, version, description : str
+        Its name (lower case, as in a file name), version, one sentence on it.
+    licence : str
+        Licence of the weights (SPDX where there is one).
+    training_data : tuple of TrainingData
+        Empty if unknown; ``notes`` says so then.
+    mpp : float
+        um/px that the network was trained at; images are brought to it.
+    classes : tuple of str
+        Types of nuclei that it tells apart; one, ``nucleus``, if it does not.
+    channel_order : "rgb" or "bgr"
+        Order in which the network, not its guide, takes the image's channels.
+    tile_px : int, optional
+        Side of the tiles that a network which pools globally must run on, px; None: any region.
+    network, guide, decoding : NetworkSpec, GuideSpec, Decoding
+        What it is made of.
+    sha256 : str
+        Digest of the weight file's bytes.
+    citation : str
+        Whom to cite.
+    scores : tuple of Score
+        What was measured.
+    notes : str
+        Whatever else a user should know.
+    """
+
+    name: Name
+    version: Text
+    description: Text
+    licence: Text
+    training_data: tuple[TrainingData, ...] = ()
+    mpp: float
+    classes: tuple[Text, ...] = ("nucleus",)
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    tile_px: Annotated[int, Field(ge=16, multiple_of=16)] | None = None
+    network: NetworkSpec
+    guide: GuideSpec = GuideSpec()
+    decoding: Decoding = Decoding()
+    sha256: Sha256
+    citation: str = ""
+    scores: tuple[Score, ...] = ()
+    notes: str = ""
+
+    @field_validator("mpp")
+    @classmethod
+    def _microscopic(cls, mpp: float) -> float:
+        try:
+            return checked_mpp(mpp, "mpp")
+        except NuguideError as error:
+            raise ValueError(str(error)) from error
+
+    def to_toml(self) -> str:
+        """Return the card as TOML; what is None is left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "card") -> Self:
+        """Read a card.
+
+        Parameters
+        ----------
+        text : str
+            TOML.
+        source : str
+            Where it came from, for the error message.
+
+        Raises
+        ------
+        ModelError
+            Naming the first field that is missing, unknown or wrong.
+        """
+        try:
+            # JSON is the form in which pydantic's strict mode takes an array for a tuple.
+            return cls.model_validate_json(json.dumps(tomllib.loads(text)))
+        except ValidationError as error:
+            raise ModelError(f"{source}: {_first_fault(error)}; correct that field") from error
+        except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+            raise ModelError(
+                f"{source} is not a card in TOML ({error}); expected strings, numbers, arrays and "
+                "tables; take the model from where it was published"
+            ) from error
+
+
+def read_card(path: Path) -> Card:
+    """Read the card at ``path``.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, larger than ``MAX_CARD_BYTES``, or wrong (see ``Card.from_toml``).
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CARD_BYTES + 1)
+    except OSError as error:
+        raise ModelError(
+            f"no card at {path} ({error.strerror}); expected a model.toml beside the weights; "
+            "give the folder of a model"
+        ) from error
+    if len(content) > MAX_CARD_BYTES:
+        raise ModelError(
+            f"{path} is larger than {MAX_CARD_BYTES} bytes; expected a card of a few kilobytes; "
+            "take the model from where it was published"
+        )
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"{path} is not UTF-8 text; expected a card in TOML; "
+            "take the model from where it was published"
+        ) from error
+    return Card.from_toml(text, str(path))
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault: Any = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "card"
+    got = fault["input"]
+    shown = "" if isinstance(got, dict | list) else f" (got {str(got)[:80]!r})"
+    more = f", and {error.error_count() - 1} more faults" if error.error_count() > 1 else ""
+    return f"field {field}: {fault['msg']}{shown}{more}"

@@ -1,0 +1,295 @@
+"""Models on disk: ``model.safetensors`` with its card ``model.toml`` beside it.
+
+Keys of the weights are ``network.*`` and, where the guide is a student inside the model,
+``guide.*``. The card holds the weight file's sha256, so that the two cannot be mixed up.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from nuguide.errors import GuideError, ModelError, OutputError
+from nuguide.guides.base import Guide
+from nuguide.guides.student import StudentGuide
+from nuguide.guides.weights import check_finite
+from nuguide.models.card import Card, GuideSpec, read_card
+from nuguide.models.model import Model, NamedGuide
+from nuguide.networks.registry import build_network
+
+WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.toml"
+
+MAX_WEIGHT_BYTES = 4 << 30
+"""Largest weight file that is read."""
+
+State = Mapping[str, torch.Tensor]
+Built = TypeVar("Built", bound=nn.Module)
+
+
+def save_model(model: Model, folder: Path) -> Model:
+    """Write a model to ``folder``, made if absent.
+
+    Parameters
+    ----------
+    model : Model
+        A student guide (a Module) is written with it; a named one by its name only.
+    folder : Path
+        Gets ``model.safetensors`` and ``model.toml``; a model already there is replaced.
+
+    Returns
+    -------
+    Model
+        The same with the card's ``sha256`` set to that of the file.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    ModelError
+        If a weight is NaN or infinite, or the card does not name the guide that the model has.
+    """
+    if isinstance(model.guide, nn.Module) != (model.card.guide.kind == "student"):
+        raise ModelError(
+            f"the card of {model.card.name} names a guide of kind {model.card.guide.kind!r}, the "
+            f"model's is {type(model.guide).__name__}; expected 'student' for a guide with weights "
+            "inside the model and for no other; correct the card"
+        )
+    state = _state(model)
+    refuse_nan(state, model.card.name)
+    content = save(state)
+    card = model.card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    write_model_files(content, card, folder)
+    return replace(model, card=card)
+
+
+def write_model_files(weights: bytes, card: Card, folder: Path) -> None:
+    """Write weights and card to ``folder`` as they are.
+
+    Each file is written aside and renamed, the card last: a folder that was interrupted in
+    between has no card, or one whose sha256 does not fit and which is therefore refused.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((WEIGHTS_FILE, weights), (CARD_FILE, card.to_toml().encode())):
+            with _replacing(folder / name) as file:
+                file.write(content)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write a model to {folder} ({error.strerror}); expected a folder with room and "
+            "write permission; choose another with -o"
+        ) from error
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse a folder that holds a model already.
+
+    Raises
+    ------
+    OutputError
+        If it has one of the two files.
+    """
+    for name in (WEIGHTS_FILE, CARD_FILE):
+        if (folder / name).exists():
+            raise OutputError(
+                f"{folder} holds a model already ({name}); expected a folder without one; "
+                "choose another with -o"
+            )
+
+
+def load_model_folder(folder: Path) -> Model:
+    """Read the model that ``save_model`` wrote to ``folder``; see ``load_model_files``."""
+    return load_model_files(folder / WEIGHTS_FILE, folder / CARD_FILE)
+
+
+def load_model_files(weights: Path, card: Path) -> Model:
+    """Read a model from its two files.
+
+    Parameters
+    ----------
+    weights, card : Path
+        The safetensors file and the TOML card.
+
+    Returns
+    -------
+    Model
+        On the CPU, network in evaluation mode. A named guide reads its own weights at first use.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing, too large or damaged, the sha256 differs from the card's, a weight is
+        NaN or infinite, or the keys or shapes are not those of the network that the card names.
+    """
+    described = read_card(card)
+    state = read_verified(weights, described.sha256)
+    refuse_nan(state, str(weights))
+    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "guide": {}}
+    for key, tensor in state.items():
+        part, _, name = key.partition(".")
+        parts.get(part, parts["network"])[name if part in parts else key] = tensor
+    spec = described.network
+    network = filled(
+        lambda: build_network(spec.architecture, **spec.options), parts["network"], str(weights)
+    )
+    guide = _filled_guide(described.guide, parts["guide"], str(weights))
+    return Model(network=network, guide=guide, card=described)
+
+
+def read_verified(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+    """Read a safetensors file after comparing its digest.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, too large, not the file that ``sha256`` was taken of, or no safetensors.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_WEIGHT_BYTES:
+            raise ModelError(
+                f"{path} has {size} bytes; expected at most {MAX_WEIGHT_BYTES}; "
+                "take the model from where it was published"
+            )
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(
+            f"no weights at {path} ({error.strerror}); expected safetensors beside the card; "
+            "take the model from where it was published"
+        ) from error
+    if found != sha256:
+        raise ModelError(
+            f"{path} has sha256 {found[:12]}...; expected {sha256[:12]}... by its card; "
+            "the file is damaged or another's: take the model from where it was published"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is no safetensors file ({error}); expected named tensors; "
+            "take the model from where it was published"
+        ) from error
+
+
+def fill(module: nn.Module, state: State, source: str) -> None:
+    """Load ``state`` into ``module``.
+
+    Parameters
+    ----------
+    module : Module
+        Filled in place.
+    state : mapping of str to Tensor
+        Exactly its keys and shapes; batch norm's counters, which inference never reads, may be
+        absent.
+    source : str
+        Where the weights came from, for the error message.
+
+    Raises
+    ------
+    ModelError
+        Naming the first few keys that are missing or unexpected, or the first of another shape.
+    """
+    expected = module.state_dict()
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    missing = sorted(set(expected) - set(state) - counters)
+    unexpected = sorted(set(state) - set(expected))
+    if missing or unexpected:
+        raise ModelError(
+            f"{source} lacks {_some(missing)} and has, unexpected, {_some(unexpected)}; expected "
+            f"the keys of {type(module).__name__}; give the weights that belong to the card"
+        )
+    for key, tensor in state.items():
+        wanted = expected[key]
+        if tensor.shape != wanted.shape or tensor.is_floating_point() != wanted.is_floating_point():
+            raise ModelError(
+                f"{source}: {key} is {tensor.dtype} {tuple(tensor.shape)}; expected {wanted.dtype} "
+                f"{tuple(wanted.shape)} in {type(module).__name__}; "
+                "give the weights that belong to the card"
+            )
+    module.load_state_dict(state, strict=False)
+
+
+def _state(model: Model) -> dict[str, torch.Tensor]:
+    parts = {"network": model.network}
+    guide: object = model.guide
+    if isinstance(guide, nn.Module):
+        parts["guide"] = guide
+    return {
+        f"{part}.{key}": tensor.detach().cpu().contiguous().clone()
+        for part, module in parts.items()
+        for key, tensor in module.state_dict().items()
+    }
+
+
+def _filled_guide(spec: GuideSpec, state: State, source: str) -> Guide | None:
+    if spec.kind != "student" and state:
+        raise ModelError(
+            f"{source} holds weights of a guide ({_some(sorted(state))}); expected none for one "
+            f"of kind {spec.kind!r}; give the weights that belong to the card"
+        )
+    if spec.kind == "none":
+        return None
+    if spec.kind == "named":
+        return NamedGuide(spec.name, spec.field_um)
+    options: dict[str, Any] = spec.options
+    try:
+        return filled(lambda: StudentGuide(**options), state, source)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{source}: the card's guide.options do not make a student ({error}); expected "
+            "arguments of its class; take the model from where it was published"
+        ) from error
+
+
+def filled(build: Callable[[], Built], state: State, source: str) -> Built:
+    """Build a module, fill it with ``state`` (see ``fill``) and freeze it in evaluation mode."""
+    # Built without memory first: a hostile card may name a width that no file of weights has.
+    with torch.device("meta"):
+        fill(build(), {key: tensor.to("meta") for key, tensor in state.items()}, source)
+    module = build()
+    fill(module, state, source)
+    return module.eval().requires_grad_(False)
+
+
+def refuse_nan(state: State, source: str) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such key.
+    """
+    try:
+        check_finite(state, source)
+    except GuideError as error:
+        raise ModelError(str(error)) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _some(keys: list[str]) -> str:
+    if not keys:
+        return "none"
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
