@@ -8,7 +8,13 @@ from safetensors.torch import load_file, save_file
 from nuguide.errors import GuideError
 from nuguide.guides.base import Guide
 from nuguide.guides.fields import encode_extent
-from nuguide.guides.tinyvit import PREFIX, TinyVitSamGuide, encoder_state, load_tinyvit
+from nuguide.guides.tinyvit import (
+    PREFIX,
+    TinyVitSamGuide,
+    encoder_state,
+    load_tinyvit,
+    tinyvit_sizes,
+)
 from nuguide.guides.tinyvit_encoder import TinyVitEncoder, TinyVitSizes
 
 SMALL = TinyVitSizes(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2), windows=(3, 2, 3))
@@ -25,7 +31,7 @@ def small_state(seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def small_guide() -> TinyVitSamGuide:
-    return TinyVitSamGuide(small_state(), field_um=32.0, sizes=SMALL, input_px=64)
+    return TinyVitSamGuide(small_state(), field_um=32.0, input_px=64)
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -99,19 +105,41 @@ def test_weights_that_are_not_finite_are_refused(value: float) -> None:
     state = small_state()
     state["image_encoder.neck.0.weight"][3, 2] = value
     with pytest.raises(GuideError, match=r"neck\.0\.weight holds NaN"):
-        TinyVitSamGuide(state, sizes=SMALL)
+        TinyVitSamGuide(state)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(GuideError, match="no TinyViT encoder"):
         load_tinyvit(tmp_path / "other.safetensors")
-    save_file(small_state(), tmp_path / "small.safetensors")
-    with pytest.raises(GuideError, match="foreign"):
+    state = small_state()
+    del state["image_encoder.layers.2.blocks.0.mlp.fc1.weight"]
+    state["image_encoder.extra"] = torch.zeros(1)
+    save_file(state, tmp_path / "small.safetensors")
+    with pytest.raises(GuideError, match=r"lacks 1 keys \(layers.2.*has 1 foreign ones \(extra\)"):
         load_tinyvit(tmp_path / "small.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("layers.1.blocks.0.attn.attention_biases", (3, 9)),
+        ("layers.1.blocks.0.attn.attention_biases", (2, 10000)),
+        ("layers.1.blocks.0.attn.attention_biases", (9,)),
+        ("layers.0.blocks.0.conv1.c.weight", (4, 0, 1, 1)),
+        ("neck.2.weight", (8, 8, 3, 3)),
+    ],
+)
+def test_shapes_that_make_no_encoder_are_refused(key: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(GuideError, match="TinyViT"):
+        TinyVitSamGuide({**small_state(), PREFIX + key: torch.zeros(shape)})
+
+
+def test_sizes_are_read_off_the_shapes() -> None:
+    assert tinyvit_sizes(small_state(), "here") == SMALL
 
 
 @pytest.mark.parametrize("field_um", [0.0, -1.0, float("nan"), float("inf")])
 def test_field_must_be_a_width(field_um: float) -> None:
     with pytest.raises(GuideError, match="field_um"):
-        TinyVitSamGuide(small_state(), field_um=field_um, sizes=SMALL)
+        TinyVitSamGuide(small_state(), field_um=field_um)

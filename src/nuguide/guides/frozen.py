@@ -1,6 +1,7 @@
 """A SAM image encoder as a guide: its input made from tissue, its output cut to the tissue."""
 
 import math
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -12,9 +13,20 @@ from torch import Tensor, nn
 from nuguide.errors import GuideError
 from nuguide.guides.base import Embedding
 
-SAM_MEAN = (123.675, 116.28, 103.53)
-SAM_STD = (58.395, 57.12, 57.375)
-"""Mean and standard deviation of RGB, 0-255, that every SAM encoder was trained with."""
+
+@dataclass(frozen=True)
+class PixelScale:
+    """What is subtracted from, then divides RGB of 0-255 before an encoder is fed."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+SAM_PIXELS = PixelScale((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""As Segment Anything and most of its descendants were trained."""
+
+UNIT_PIXELS = PixelScale((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+"""0 to 1, as MedSAM was trained."""
 
 
 class FrozenSamGuide:
@@ -32,6 +44,8 @@ class FrozenSamGuide:
         N, the side of the encoder's input.
     patch_px : int
         Side of the input under one token.
+    pixels : PixelScale
+        What the encoder was trained to be fed.
 
     Raises
     ------
@@ -47,6 +61,7 @@ class FrozenSamGuide:
         field_um: float,
         input_px: int = 1024,
         patch_px: int = 16,
+        pixels: PixelScale = SAM_PIXELS,
     ):
         if not (math.isfinite(field_um) and field_um > 0):
             raise GuideError(
@@ -60,6 +75,7 @@ class FrozenSamGuide:
         self._encoder = encoder.eval().requires_grad_(False)
         self._input_px = input_px
         self._patch_px = patch_px
+        self._pixels = pixels
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device | str) -> Self:
@@ -103,7 +119,9 @@ class FrozenSamGuide:
         return Embedding(values.contiguous(), self.token_um, self.name, self.sha256)
 
     def _padded(self, image: Tensor) -> Tensor:
-        mean, std = (image.new_tensor(v).view(1, 3, 1, 1) for v in (SAM_MEAN, SAM_STD))
+        mean, std = (
+            image.new_tensor(v).view(1, 3, 1, 1) for v in (self._pixels.mean, self._pixels.std)
+        )
         below, beside = (self._input_px - side for side in image.shape[2:])
         return F.pad((image - mean) / std, (0, beside, 0, below))
 

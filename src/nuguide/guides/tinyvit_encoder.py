@@ -108,7 +108,8 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        side = torch.arange(window)
+        # Not a weight, so it is made here even when the module is made on the meta device.
+        side = torch.arange(window, device="cpu")
         y, x = (axis.reshape(-1) for axis in torch.meshgrid(side, side, indexing="ij"))
         offsets = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
         self.register_buffer("offsets", offsets, persistent=False)

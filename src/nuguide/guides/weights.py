@@ -95,10 +95,11 @@ def _checkpoint(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch's own text advises to unpickle without care: it is not passed on.
         raise GuideError(
-            f"{path} cannot be read as plain weights ({reason}); expected a checkpoint of tensors "
-            "only; convert it to safetensors where it was made"
+            f"{path} cannot be read as plain weights ({type(error).__name__}); expected a whole "
+            "checkpoint of tensors only; fetch it again, or convert it to safetensors where it "
+            "was made"
         ) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -123,7 +124,7 @@ def load_checked(module: torch.nn.Module, state: Mapping[str, torch.Tensor], sou
     Parameters
     ----------
     module : Module
-        Filled in place.
+        Takes the tensors as they are; it may lie on the meta device.
     state : mapping of str to Tensor
         Exactly the module's keys, in its shapes, all finite; BatchNorm's ``num_batches_tracked``,
         which inference never reads, may be absent.
@@ -152,7 +153,8 @@ def load_checked(module: torch.nn.Module, state: Mapping[str, torch.Tensor], sou
                 f"{tuple(expected[key].shape)}; give weights of this architecture"
             )
     check_finite(state, source)
-    module.load_state_dict(dict(state), strict=False)
+    # Assigned, not copied: a module made on the meta device has nothing to copy into.
+    module.load_state_dict(dict(state), strict=False, assign=True)
 
 
 def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:

@@ -1,0 +1,149 @@
+"""The user's own store of guide weights: safetensors, each with a TOML record beside it."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tomli_w
+from platformdirs import user_cache_path
+
+from nuguide.errors import GuideError, OutputError
+
+# Listing what is there needs no torch.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nuguide.guides.weights import State
+
+ENVIRONMENT = "NUGUIDE_CACHE"
+"""Variable that names another place for the cache."""
+
+_FIELDS = ("name", "sha256", "source", "licence")
+
+
+@dataclass(frozen=True)
+class CachedWeights:
+    """The record of a guide's weights in the cache.
+
+    Attributes
+    ----------
+    name : str
+        The guide.
+    sha256 : str
+        Digest of the weights (`nuguide.guides.weights.digest`).
+    source : str
+        The file name or hub id that they were made from.
+    licence : str
+        The licence of the weights.
+    """
+
+    name: str
+    sha256: str
+    source: str
+    licence: str
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie."""
+        return cache_folder() / f"{self.name}.safetensors"
+
+
+def cache_folder() -> Path:
+    """Return the folder of guide weights: in ``$NUGUIDE_CACHE``, else in the user's cache."""
+    place = os.environ.get(ENVIRONMENT)
+    return (Path(place) if place else user_cache_path("nuguide")) / "guides"
+
+
+def find(name: str) -> CachedWeights | None:
+    """Return the record of a guide's weights, or None if they are not in the cache.
+
+    Raises
+    ------
+    GuideError
+        If there is a record that cannot be read.
+    """
+    path = cache_folder() / f"{name}.toml"
+    if not path.is_file():
+        return None
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise GuideError(
+            f"{path} cannot be read ({error}); expected the record of a guide's weights; "
+            f"delete it and add {name} again"
+        ) from error
+    if any(not isinstance(record.get(field), str) for field in _FIELDS) or record["name"] != name:
+        raise GuideError(
+            f"{path} is no record of {name}; expected the texts {', '.join(_FIELDS)}; "
+            f"delete it and add {name} again"
+        )
+    found = CachedWeights(**{field: record[field] for field in _FIELDS})
+    return found if found.path.is_file() else None
+
+
+def read(record: CachedWeights, again: str) -> "State":
+    """Read weights from the cache and check them against their record.
+
+    Parameters
+    ----------
+    record : CachedWeights
+        As `find` returned it.
+    again : str
+        What to do if they are damaged, for the error message.
+
+    Raises
+    ------
+    GuideError
+        If the file is damaged or is not what was recorded.
+    """
+    from nuguide.guides.weights import digest, read_state
+
+    state = read_state(record.path)
+    found = digest(state)
+    if found != record.sha256:
+        raise GuideError(
+            f"{record.path} has sha256 {found[:12]}; expected {record.sha256[:12]} as recorded "
+            f"when it was added; {again}"
+        )
+    return state
+
+
+def write(record: CachedWeights, state: Mapping[str, "Tensor"]) -> None:
+    """Put weights and their record into the cache, in place of older ones.
+
+    Raises
+    ------
+    OutputError
+        If the cache cannot be written.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # Tensors of a checkpoint may be views of one storage, which safetensors refuses.
+    whole = {
+        key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()
+    }
+    beside = record.path.with_suffix(".toml")
+    parts = [path.with_name(f".{path.name}.{os.getpid()}") for path in (record.path, beside)]
+    try:
+        record.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(whole, parts[0])
+            parts[1].write_text(tomli_w.dumps(asdict(record)), encoding="utf-8")
+            # The record goes first: weights without their own record are never taken for good.
+            beside.unlink(missing_ok=True)
+            parts[0].replace(record.path)
+            parts[1].replace(beside)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+    # safetensors reports a full disk or a refused write as its own error.
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{record.path.parent} cannot be written ({error}); expected a folder of yours; "
+            f"set {ENVIRONMENT} to one"
+        ) from error
