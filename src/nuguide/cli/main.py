@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nuguide import __version__
-from nuguide.cli import evaluate
+from nuguide.cli import evaluate, guides, models
 from nuguide.errors import NuguideError
 
 BAD_INPUT = 2
@@ -28,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(evaluate.evaluate)
+app.add_typer(models.app, name="models")
+app.add_typer(guides.app, name="guides")
 
 
 def _print_version(asked: bool) -> None:
