@@ -25,9 +25,10 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-Scalar = bool | Annotated[int, Field(ge=-4096, le=4096)] | float | str
+_Bounds = Field(ge=-4096, le=4096)
+Scalar = bool | Annotated[int, _Bounds] | Annotated[float, _Bounds] | str
 Options = dict[str, Scalar | tuple[Scalar, ...]]
-"""Named arguments of a class, as TOML can hold them; no honest count is above 4096."""
+"""Named arguments of a class, as TOML can hold them; no honest number is beyond 4096."""
 
 
 class _Part(BaseModel):

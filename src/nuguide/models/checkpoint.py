@@ -184,13 +184,13 @@ def read_verified(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def fill(module: nn.Module, state: State, source: str) -> None:
-    """Load ``state`` into ``module``.
+def check_fit(module: nn.Module, state: State, source: str) -> None:
+    """Compare keys, shapes and kinds of ``state`` with those of ``module``.
 
     Parameters
     ----------
     module : Module
-        Filled in place.
+        May lie on the meta device.
     state : mapping of str to Tensor
         Exactly its keys and shapes; batch norm's counters, which inference never reads, may be
         absent.
@@ -219,7 +219,6 @@ def fill(module: nn.Module, state: State, source: str) -> None:
                 f"{tuple(wanted.shape)} in {type(module).__name__}; "
                 "give the weights that belong to the card"
             )
-    module.load_state_dict(state, strict=False)
 
 
 def _state(model: Model) -> dict[str, torch.Tensor]:
@@ -245,22 +244,23 @@ def _filled_guide(spec: GuideSpec, state: State, source: str) -> Guide | None:
     if spec.kind == "named":
         return NamedGuide(spec.name, spec.field_um)
     options: dict[str, Any] = spec.options
-    try:
-        return filled(lambda: StudentGuide(**options), state, source)
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"{source}: the card's guide.options do not make a student ({error}); expected "
-            "arguments of its class; take the model from where it was published"
-        ) from error
+    return filled(lambda: StudentGuide(**options), state, source)
 
 
 def filled(build: Callable[[], Built], state: State, source: str) -> Built:
-    """Build a module, fill it with ``state`` (see ``fill``) and freeze it in evaluation mode."""
+    """Build a module, load ``state`` after ``check_fit``, and freeze it in evaluation mode."""
     # Built without memory first: a hostile card may name a width that no file of weights has.
-    with torch.device("meta"):
-        fill(build(), {key: tensor.to("meta") for key, tensor in state.items()}, source)
+    try:
+        with torch.device("meta"):
+            skeleton = build()
+    except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
+        raise ModelError(
+            f"{source}: the card's options make no module ({error}); expected arguments of its "
+            "class; take the model from where it was published"
+        ) from error
+    check_fit(skeleton, state, source)
     module = build()
-    fill(module, state, source)
+    module.load_state_dict(state, strict=False)
     return module.eval().requires_grad_(False)
 
 
