@@ -17,6 +17,7 @@ def list_models() -> None:
     """List the models inside nuguide."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from nuguide.models.registry import embedded_models, load_card, weight_bytes
 
@@ -24,7 +25,8 @@ def list_models() -> None:
     for name in embedded_models():
         card = load_card(name)
         size = f"{weight_bytes(name) / 1e6:.1f} MB"
-        table.add_row(name, f"{card.mpp:g}", card.guide.name or "none", card.licence, size)
+        row = (name, f"{card.mpp:g}", card.guide.name or "none", card.licence, size)
+        table.add_row(*map(Text, row))
     Console().print(table)
 
 
@@ -68,8 +70,9 @@ def show(
     scores = Table("score", "value", "95 % interval", "n", "data", "definition")
     for score in card.scores:
         ends = [f"{end:.3f}" for end in (score.low, score.high) if end is not None]
-        row = (f"{score.value:.3f}", " to ".join(ends), str(score.n), score.data, score.definition)
-        scores.add_row(score.name, *map(Text, row))
+        value, interval, n = f"{score.value:.3f}", " to ".join(ends), str(score.n)
+        row = (score.name, value, interval, n, score.data, score.definition)
+        scores.add_row(*map(Text, row))
     console.print(scores if card.scores else "no scores on the card")
 
 

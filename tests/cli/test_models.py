@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from nuguide.cli.models import app
+from nuguide.errors import ModelError, OutputError
+from nuguide.models import registry
+from nuguide.models.card import Card
+from nuguide.models.checkpoint import CARD_FILE, WEIGHTS_FILE, save_model
+from nuguide.models.model import Model
+from nuguide.networks.registry import build_network
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a small model with a score."""
+    monkeypatch.setenv("COLUMNS", "250")
+    score = {"name": "aji", "value": 0.5612, "low": 0.52, "high": 0.6, "n": 14}
+    card = Card(
+        name="tiny",
+        version="1",
+        description="A [bold] small network",
+        licence="CC0-1.0",
+        mpp=0.5,
+        network={"architecture": "unet", "options": {"width": 2}},
+        scores=({**score, "definition": "mean over images", "data": "somewhere"},),
+        training_data=(
+            {"name": "set", "licence": "MIT", "split": "train", "n_images": 3, "citation": "A, B"},
+        ),
+        sha256="0" * 64,
+    )
+    save_model(Model(build_network("unet", width=2).eval(), None, card), tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(x) for x in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_list_shows_the_models_inside_the_package(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / WEIGHTS_FILE).rename(folder / "tiny.safetensors")
+    (folder / CARD_FILE).rename(folder / "tiny.toml")
+    monkeypatch.setattr(registry, "_EMBEDDED", folder)
+    output = run("list")
+    assert all(word in output for word in ("tiny", "0.5", "none", "CC0-1.0", "MB"))
+
+
+def test_show_prints_the_card_with_definitions(folder: Path) -> None:
+    output = run("show", folder)
+    for word in ("A [bold] small", "unet (width 2)", "CC0-1.0", "train, 3 images", "sha256"):
+        assert word in output
+    for word in ("aji", "0.561", "0.520 to 0.600", "mean over images", "somewhere"):
+        assert word in output
+
+
+def test_export_copies_a_model(folder: Path, tmp_path: Path) -> None:
+    assert "copy" in run("export", folder, "-o", tmp_path / "copy")
+    assert registry.load_card(tmp_path / "copy") == registry.load_card(folder)
+
+
+def test_import_turns_a_published_checkpoint_into_a_model(shared: Path, tmp_path: Path) -> None:
+    oracle = shared / "oracles" / "released_single.safetensors"
+    output = run("import", oracle, "-o", tmp_path / "model")
+    assert "released-single (sam-vit-b) is in" in output
+    assert registry.load(tmp_path / "model").card.tile_px == 256
+    with pytest.raises(OutputError, match="holds a model already"):
+        run("import", oracle, "-o", tmp_path / "model")
+
+
+def test_import_of_a_foreign_checkpoint_writes_nothing(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.ones(1)}, tmp_path / "foreign.pth")
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"SAM_Guided": True, "use_maxblurpool": True}))
+    with pytest.raises(ModelError, match="published"):
+        run("import", tmp_path / "foreign.pth", "--config", config, "-o", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_unknown_model_is_an_error(folder: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        run("show", "unheard-of")
+
+
+def test_the_command_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, nuguide.cli.models\n"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'safetensors') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
