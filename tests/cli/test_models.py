@@ -62,6 +62,13 @@ def test_show_prints_the_card_with_definitions(folder: Path) -> None:
         assert word in output
 
 
+def test_show_cuts_no_digest_short_in_a_narrow_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert registry.load_card(folder).sha256 in "".join(run("show", folder).split())
+
+
 def test_export_copies_a_model(folder: Path, tmp_path: Path) -> None:
     assert "copy" in run("export", folder, "-o", tmp_path / "copy")
     assert registry.load_card(tmp_path / "copy") == registry.load_card(folder)

@@ -27,7 +27,7 @@ def list_models() -> None:
         size = f"{weight_bytes(name) / 1e6:.1f} MB"
         row = (name, f"{card.mpp:g}", card.guide.name or "none", card.licence, size)
         table.add_row(*map(Text, row))
-    Console().print(table)
+    Console().print(table if table.rows else "no models inside this nuguide")
 
 
 @app.command()
@@ -62,7 +62,9 @@ def show(
         about = f"{data.split}, {data.n_images} images, {data.licence}. {data.citation}"
         lines[f"trained on {data.name}"] = about
     console = Console()
-    facts = Table.grid("", "", padding=(0, 2))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column()
+    facts.add_column(overflow="fold")  # a digest cut short is none
     for name, value in lines.items():
         if value:
             facts.add_row(name, Text(value))
