@@ -120,6 +120,16 @@ def test_gradient_reaches_every_parameter(
         assert parameter.ndim == 1 or parameter.grad.any(), name
 
 
+def test_can_be_trained_after_it_has_predicted(
+    network: nn.Module, image: Tensor, tokens: Tensor
+) -> None:
+    # A size that no other test has: whatever is cached by size is made while predicting.
+    image, tokens = image[..., :37, :51], tokens[..., :9, :13]
+    with torch.inference_mode():
+        network.eval()(image, tokens)
+    network.train()(image, tokens)["nuclei"].sum().backward()
+
+
 def test_says_how_it_may_be_cut_into_regions(network: nn.Module) -> None:
     assert network.tile_px in (None, 256)
     assert isinstance(network.grid_px, int)

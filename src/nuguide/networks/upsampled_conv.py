@@ -23,6 +23,7 @@ _BLOCK_CELLS = 16  # coarse rows a block reads besides its two neighbours
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a cached tensor of inference mode could never serve a training
 def interpolation_blocks(size: int, scale: int, cells: int) -> Tensor:
     """Build the blocks of the three shifted interpolation matrices of one axis.
 
