@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nuguide import __version__
-from nuguide.cli import evaluate, guides, models
+from nuguide.cli import evaluate, guides, models, segment, train
 from nuguide.errors import NuguideError
 
 BAD_INPUT = 2
@@ -27,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(segment.segment)
+app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(guides.app, name="guides")

@@ -124,7 +124,7 @@ def disturb(image: Rgb, chosen: Augmentation, random: np.random.Generator) -> Rg
     if random.random() < chosen.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))]
         _, packed = cv2.imencode(".jpg", result[..., ::-1], quality)
-        result = cv2.imdecode(packed, cv2.IMREAD_COLOR_RGB).astype(np.uint8)
+        result = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR_RGB), np.uint8)
     return result
 
 
@@ -140,7 +140,7 @@ def augmented_crop(
     labels : ndarray
         (size, size) int32.
     coordinates : ndarray
-        (2 size, 2 size, 2) float32, see ``crop_coordinates``: where a guide's tokens are to be read.
+        (2 size, 2 size, 2) float32, see ``crop_coordinates``: where a guide's tokens are read.
     """
     coordinates = crop_coordinates(sample, mpp, size, chosen, random)
     image, labels = view(sample, coordinates)

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
@@ -15,11 +14,15 @@ from nuguide.errors import OutputError, RecipeError
 from nuguide.guides.base import Guide
 from nuguide.guides.registry import load_guide
 from nuguide.training.crops import TokenMap
+from nuguide.training.finish import load_student
 from nuguide.training.module import DistillationTraining, SegmentationTraining
-from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.recipe import (
+    RECIPE_FILE,
+    DistillationRecipe,
+    Recipe,
+    SegmentationRecipe,
+)
 from nuguide.training.teacher import cached_tokens
-
-RECIPE_FILE = "recipe.json"
 
 
 def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
@@ -92,7 +95,9 @@ def _claim(out: Path, recipe: Recipe) -> None:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}); give another --out") from error
+        raise OutputError(
+            f"{out} cannot be written ({error.strerror}); give another --out"
+        ) from error
 
 
 def _validation(data: Path) -> list[Sample]:
@@ -140,7 +145,7 @@ def _segmentation(
     if recipe.guide.kind == "none":
         return SegmentationTraining(recipe, samples, validation)
     if recipe.guide.kind == "student":
-        student = student_of_run(Path(recipe.guide.name))
+        student = load_student(Path(recipe.guide.name))
         return SegmentationTraining(recipe, samples, validation, guide=student)
     guide = _required_guide(recipe.guide.name, recipe.guide.field_um)
     tokens = _token_maps(guide, samples, out)
@@ -152,10 +157,3 @@ def _required_guide(name: str, field_um: float | None) -> Guide:
     if guide is None:
         raise RecipeError(f"guide {name!r} is no encoder; expected one of 'nuguide guides list'")
     return guide
-
-
-def student_of_run(run: Path) -> Any:
-    """Load the student that a distillation's run keeps."""
-    from nuguide.training.finish import load_student
-
-    return load_student(run)

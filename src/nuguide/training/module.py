@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
@@ -24,7 +24,7 @@ from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationReci
 from nuguide.training.resampling import resampled
 
 
-class _Training(L.LightningModule):
+class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no types here
     """What both trainings share: seeded crops, optimiser and schedule, whole validation images.
 
     Parameters
@@ -105,13 +105,13 @@ class SegmentationTraining(_Training):
         torch.manual_seed(recipe.seed)
         self.network = build_network(recipe.network.architecture, **recipe.network.options)
         self.guide = guide
-        if isinstance(guide, nn.Module):
+        if isinstance(guide, StudentGuide):
             guide.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SegmentationTraining":
         """Switch the network; a guide inside the model stays frozen, its batch norm too."""
         super().train(mode)
-        if isinstance(self.guide, nn.Module):
+        if isinstance(self.guide, StudentGuide):
             self.guide.eval()
         return self
 
@@ -193,7 +193,7 @@ class DistillationTraining(_Training):
         return error
 
     def validation_step(self, index: int, _: int) -> None:
-        """Compare the tokens of one whole image, as they are and standardised channel by channel."""
+        """Compare the tokens of one image, as they are and standardised channel by channel."""
         image = as_input(self.validation_samples[index].image)[None].to(self.device)
         truth = self.validation_tokens[index].values[None].float().to(self.device)
         predicted = self.student(image)[..., : truth.shape[2], : truth.shape[3]]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from nuguide.errors import RecipeError
-from nuguide.models.card import Decoding, GuideSpec, NetworkSpec
+from nuguide.models.card import Decoding, GuideSpec, NetworkSpec, TrainingData
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -123,6 +123,8 @@ class SegmentationRecipe(_Recipe):
         The guide. Of kind ``student``: ``name`` is the folder of a distillation's run.
     losses, decoding
         Terms of the loss; how maps become nuclei in validation and in the finished model.
+    licence, training_data
+        For the finished model's card: the licence of its weights, and the data it has seen.
     """
 
     kind: Literal["segmentation"]
@@ -130,6 +132,8 @@ class SegmentationRecipe(_Recipe):
     guide: GuideSpec = GuideSpec()
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
+    licence: str = "not stated"
+    training_data: tuple[TrainingData, ...] = ()
 
 
 class DistillationRecipe(_Recipe):
@@ -151,6 +155,9 @@ class DistillationRecipe(_Recipe):
 
 Recipe = SegmentationRecipe | DistillationRecipe
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
+
+RECIPE_FILE = "recipe.json"
+"""The recipe as a run's folder keeps it."""
 
 RECIPES = Path(__file__).parent / "recipes"
 """Folder of the recipes that come with the package."""
@@ -176,11 +183,15 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
     source = path if path.is_file() else packaged
     if not source.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}")
+        raise RecipeError(
+            f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}"
+        )
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source} is no TOML ({error}); expected a recipe, see {RECIPES}") from error
+        raise RecipeError(
+            f"{source} is no TOML ({error}); expected a recipe, see {RECIPES}"
+        ) from error
     for key, value in (changes or {}).items():
         _assign(values, key.split("."), value)
     return checked_recipe(values, str(source))

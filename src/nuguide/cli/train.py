@@ -1,0 +1,49 @@
+"""`nuguide train`: fit what a recipe says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a recipe's TOML."),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of the data set, with its split of validation.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run [default: runs/<name>].")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as steps=500."),
+    ] = None,
+) -> None:
+    """Train a network, or distil a student; the same command again continues after a stop."""
+    import sys
+    import tomllib
+
+    from nuguide.errors import RecipeError
+    from nuguide.training.finish import finish
+    from nuguide.training.fit import fit
+    from nuguide.training.recipe import read_recipe
+
+    values = {}
+    for change in changes or []:
+        key, equals, text = change.partition("=")
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = text  # a bare word is a string
+        if not equals:
+            raise RecipeError(f"--set {change!r}; expected KEY=VALUE, such as --set steps=500")
+    chosen = read_recipe(recipe, values)
+    run = out or Path("runs") / chosen.name
+    best = fit(chosen, data, run, progress=sys.stderr.isatty())
+    typer.echo(f"best checkpoint  {best}")
+    made = finish(run)
+    if made is not None:
+        typer.echo(f"model            {made}")

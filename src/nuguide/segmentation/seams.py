@@ -1,0 +1,147 @@
+"""Seams: each nucleus belongs to exactly one region, and lies whole in the image's own pixels.
+
+A region is read with a halo, so a nucleus near its border is seen by two regions, each time whole.
+The region whose core holds the centroid claims it. Two regions may place a centroid a little apart,
+one on either side of the border: so claims reach ``MARGIN_PX`` beyond the core, and a claim that
+falls for the most part on nuclei that are already there is a double and is dropped.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nuguide.segmentation.decoding import Maps, without_small
+from nuguide.slides.regions import Box, Region
+
+MARGIN_PX = 3
+"""How far beyond its core a region claims nuclei, px of the model."""
+
+Labels = NDArray[np.int32]
+
+
+def claimed(labels: Labels, region: Region) -> Labels:
+    """Keep the nuclei whose centroid lies in the region's core or within the margin around it.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (H, W) int32 label map of ``region.read``, 1 .. n.
+    region : Region
+        What was read and what is owned, px of the model.
+
+    Returns
+    -------
+    ndarray
+        (H, W) int32, numbered anew.
+    """
+    count = int(labels.max())
+    if not count:
+        return labels
+    ones = np.ones(labels.shape, np.uint8)
+    centres = np.array(ndimage.center_of_mass(ones, labels, np.arange(1, count + 1)))
+    y, x = centres[:, 0] + region.read.y, centres[:, 1] + region.read.x
+    core, margin = region.core, MARGIN_PX
+    inside = (y >= core.y - margin) & (y < core.y + core.height + margin)
+    inside &= (x >= core.x - margin) & (x < core.x + core.width + margin)
+    kept = np.concatenate([[False], inside])[labels]
+    return without_small(np.where(kept, labels, 0).astype(np.int32), 1)
+
+
+def native_box(read: Box, scale: float, shape: tuple[int, int]) -> Box:
+    """Return the part of the image under a box of the model's grid, in the image's own px.
+
+    Parameters
+    ----------
+    read : Box
+        Px of the model.
+    scale : float
+        Model px per image px: the image's um/px over the model's.
+    shape : (int, int)
+        (H, W) of the image, px.
+    """
+    top, left = max(0, math.floor(read.y / scale)), max(0, math.floor(read.x / scale))
+    bottom = min(shape[0], math.ceil((read.y + read.height) / scale))
+    right = min(shape[1], math.ceil((read.x + read.width) / scale))
+    return Box(top, left, bottom - top, right - left)
+
+
+def to_native(
+    labels: Labels, maps: Maps, threshold: float, read: Box, box: Box, scale: float
+) -> tuple[Labels, NDArray[np.float32]]:
+    """Bring labels and foreground from the model's pixels to the image's own.
+
+    The foreground is interpolated, so that outlines are smooth at whatever scale; each of its
+    pixels takes the label of the nearest nucleus.
+
+    Parameters
+    ----------
+    labels, maps
+        Of ``read``, at the model's um/px.
+    threshold : float
+        Of the foreground's probability.
+    read, box : Box
+        The same tissue: px of the model, px of the image.
+    scale : float
+        Model px per image px.
+
+    Returns
+    -------
+    labels : ndarray
+        (box.height, box.width) int32.
+    foreground : ndarray
+        (box.height, box.width) float32 probability.
+    """
+    # Pixel i of the image covers [i, i + 1] * scale of the model's grid.
+    shift_x = (box.x + 0.5) * scale - 0.5 - read.x
+    shift_y = (box.y + 0.5) * scale - 0.5 - read.y
+    affine = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
+    size = (box.width, box.height)
+    border = cv2.BORDER_REPLICATE
+    linear, nearest = (
+        flag | cv2.WARP_INVERSE_MAP for flag in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
+    )
+    foreground = cv2.warpAffine(maps.foreground, affine, size, flags=linear, borderMode=border)
+    grown = _grown(labels).astype(np.float32)  # exact below 2^24
+    brought = cv2.warpAffine(grown, affine, size, flags=nearest, borderMode=border)
+    native = np.where(foreground > threshold, brought, 0).astype(np.int32)
+    return native, np.asarray(foreground, np.float32)
+
+
+def _grown(labels: Labels) -> Labels:
+    """Let each nucleus spread one pixel into the background, where the outline may reach."""
+    # Dilation takes the larger number where two would meet; the foreground decides the rest.
+    spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.where(labels > 0, labels, spread).astype(np.int32)
+
+
+def paint(canvas: Labels, labels: Labels, box: Box, highest: int) -> Labels:
+    """Add a region's nuclei to the image's label map, where it is still empty.
+
+    Parameters
+    ----------
+    canvas : ndarray
+        (H, W) int32 label map of the image, changed in place.
+    labels : ndarray
+        (box.height, box.width) int32, 1 .. n.
+    box : Box
+        Where the region lies, px of the image.
+    highest : int
+        Largest number on the canvas so far.
+
+    Returns
+    -------
+    ndarray
+        (box.height, box.width) int32: what was added, numbered 1 .. m (on the canvas from
+        ``highest`` + 1); doubles are left out.
+    """
+    under = canvas[box.y : box.y + box.height, box.x : box.x + box.width]
+    area = np.bincount(labels.ravel())
+    free = np.bincount(labels[under == 0].ravel(), minlength=len(area))
+    fresh = 2 * free > area
+    fresh[0] = False
+    added = without_small(np.where(fresh[labels] & (under == 0), labels, 0).astype(np.int32), 1)
+    np.copyto(under, added + highest, where=added > 0)
+    return added
