@@ -1,0 +1,181 @@
+"""TIFF files of one flat image, decoded by tifffile."""
+
+import struct
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nuguide.errors import InputError
+from nuguide.slides.colour import Alpha, as_rgb
+from nuguide.slides.decoded import Decoded, Scale, check_extent, plausible_scale
+
+TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+# What tifffile and the codecs under it raise on damaged files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    ElementTree.ParseError,
+)
+_UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0, 4: 1_000.0, 5: 1.0}  # inch, cm, mm, um
+_UM_PER_NAMED_UNIT = {
+    "nm": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "\\u00b5m": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+}
+
+
+def decode_tiff(path: Path) -> Decoded:
+    """Decode a TIFF that holds one flat image; of a pyramid, its largest level.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, truncated, a stack, of more than 4 channels, in a colour space other
+        than grey, palette or RGB, too small or too large.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = _only_image(tiff, path.name)
+            samples = _samples_last(series, path.name)
+            page = series.keyframe
+            rgb = as_rgb(_as_shown(samples, page, path.name), path.name, _alpha(page))
+            return Decoded(rgb, _scale(tiff, page))
+    except _DAMAGE as fault:
+        reason = " ".join(str(fault).split()) or type(fault).__name__
+        raise InputError(
+            f"{path.name} cannot be decoded ({reason}); expected a whole TIFF file; "
+            "copy or export it again"
+        ) from fault
+
+
+def _only_image(tiff: tifffile.TiffFile, name: str) -> Any:
+    # Reduced copies (thumbnails, levels of a pyramid) are the same image over again.
+    images = [one for one in tiff.series if not one.keyframe.is_reduced]
+    if len(images) != 1:
+        raise InputError(
+            f"{name} holds {len(images)} images of different kinds; expected one; "
+            "save the one you mean as its own TIFF"
+        )
+    return images[0]
+
+
+def _samples_last(series: Any, name: str) -> NDArray[Any]:
+    """Read the image as (H, W) or (H, W, C) after refusing stacks by their axes."""
+    extent = dict(zip(series.axes, series.shape, strict=True))
+    stacked = {axis: n for axis, n in extent.items() if axis not in "YXSC" and n > 1}
+    if stacked or "Y" not in extent or "X" not in extent:
+        size = " x ".join(map(str, series.shape))
+        raise InputError(
+            f"{name} is a stack ({size}, axes {series.axes}): several pages, focal planes or time "
+            "points; expected one flat image; save the page you mean as its own TIFF"
+        )
+    channels = extent.get("S", 1) * extent.get("C", 1)
+    # Two or four planes on a channel axis are stains of fluorescence, not RGB with opacity.
+    if channels not in (1, 3) and not (extent.get("C", 1) == 1 and channels in (2, 4)):
+        raise InputError(
+            f"{name} has {channels} channels; expected grey, RGB or RGB with alpha; "
+            "export it as RGB"
+        )
+    check_extent(extent["Y"], extent["X"], name)
+    samples = np.asarray(series.asarray())
+    order = [series.axes.index(axis) for axis in "YX"]
+    rest = [axis for axis in range(samples.ndim) if axis not in order]
+    return samples.transpose(*order, *rest).reshape(extent["Y"], extent["X"], channels)
+
+
+def _as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
+    """Turn stored samples into grey or RGB as the file says they are to be shown."""
+    photometric = tifffile.PHOTOMETRIC(page.photometric)
+    if photometric is tifffile.PHOTOMETRIC.PALETTE:
+        # (3, 2**bits) of 16 bits each, of which the low byte carries nothing for 8-bit output.
+        palette = (np.asarray(page.colormap) >> 8).astype(np.uint8)
+        return palette[:, samples[..., 0]].transpose(1, 2, 0)
+    if photometric is tifffile.PHOTOMETRIC.MINISWHITE:
+        if samples.dtype == np.bool_:
+            return ~samples
+        if np.issubdtype(samples.dtype, np.unsignedinteger):
+            return np.asarray((1 << page.bitspersample) - 1 - samples).astype(samples.dtype)
+    jpeg = page.compression in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
+    shown = {
+        tifffile.PHOTOMETRIC.MINISBLACK,
+        tifffile.PHOTOMETRIC.RGB,
+        tifffile.PHOTOMETRIC.MINISWHITE,
+    }
+    # JPEG inside TIFF is YCbCr that the codec has already turned into RGB.
+    if photometric not in shown and not (photometric is tifffile.PHOTOMETRIC.YCBCR and jpeg):
+        raise InputError(
+            f"{name} is a TIFF in {photometric.name}; expected grey, palette or RGB; "
+            "convert it to RGB"
+        )
+    return _full_range(samples, page)
+
+
+def _full_range(samples: NDArray[Any], page: Any) -> NDArray[Any]:
+    """Spread 2- or 4-bit grey, which arrives in the low bits of a byte, over the byte."""
+    if samples.dtype == np.uint8 and page.bitspersample < 8:
+        return samples * np.uint8(255 // ((1 << page.bitspersample) - 1))
+    return samples
+
+
+def _alpha(page: Any) -> Alpha:
+    extra = page.extrasamples
+    if not extra or extra[0] == tifffile.EXTRASAMPLE.UNSPECIFIED:
+        return "none"
+    return "premultiplied" if extra[0] == tifffile.EXTRASAMPLE.ASSOCALPHA else "straight"
+
+
+def _scale(tiff: tifffile.TiffFile, page: Any) -> Scale | None:
+    if tiff.is_ome and tiff.ome_metadata:
+        return _ome_scale(tiff.ome_metadata)
+    tags = page.tags
+    if "XResolution" not in tags or "YResolution" not in tags:
+        return None
+    per_unit = [_ratio(tags[key].value) for key in ("XResolution", "YResolution")]
+    if min(per_unit) <= 0.0:
+        return None
+    unit = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 2
+    um = _UM_PER_RESOLUTION_UNIT.get(unit)
+    if um is None and tiff.is_imagej:
+        # ImageJ names its unit in the description and leaves the tag's unit "none".
+        um = _UM_PER_NAMED_UNIT.get(str((tiff.imagej_metadata or {}).get("unit")).lower())
+    if um is None:
+        return None
+    return plausible_scale(um / per_unit[0], um / per_unit[1], "TIFF resolution tags")
+
+
+def _ratio(value: tuple[int, int]) -> float:
+    numerator, denominator = value
+    return numerator / denominator if denominator else 0.0
+
+
+def _ome_scale(xml: str) -> Scale | None:
+    for element in ElementTree.fromstring(xml).iter():
+        if element.tag.endswith("}Pixels") or element.tag == "Pixels":
+            sizes = []
+            for axis in "XY":
+                um = _UM_PER_NAMED_UNIT.get(element.get(f"PhysicalSize{axis}Unit", "µm").lower())
+                size = element.get(f"PhysicalSize{axis}")
+                if size is None or um is None:
+                    return None
+                sizes.append(float(size) * um)
+            return plausible_scale(sizes[0], sizes[1], "OME metadata")
+    return None

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from nuguide.slides.regions import Box, plan_regions
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (300, 300), (1024, 1024), (2500, 1100), (64, 5000)])
+def test_cores_cover_the_image_once(shape: tuple[int, int]) -> None:
+    count = np.zeros(shape, int)
+    for region in plan_regions(shape):
+        core = region.core
+        count[core.y : core.y + core.height, core.x : core.x + core.width] += 1
+    assert (count == 1).all()
+
+
+def test_reads_lie_on_the_grid_and_hold_core_and_halo() -> None:
+    plan = plan_regions((2500, 1100), size=512, halo=128, grid_px=64)
+    assert [region.index for region in plan] == list(range(5 * 3))
+    for region in plan:
+        core, read = region.core, region.read
+        assert not any(v % 64 for v in (read.y, read.x, read.height, read.width))
+        assert (read.y, read.x) == (core.y - 128, core.x - 128)
+        assert read.y + read.height >= core.y + core.height + 128
+        assert read.x + read.width >= core.x + core.width + 128
+
+
+def test_a_small_image_is_one_small_region() -> None:
+    (region,) = plan_regions((300, 200))
+    assert region.core == Box(0, 0, 300, 200)
+    assert region.read == Box(-64, -64, 320 + 128, 256 + 128)
+
+
+def test_sizes_off_the_grid_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples"):
+        plan_regions((100, 100), size=1000)
+    with pytest.raises(ValueError, match="multiples"):
+        plan_regions((100, 100), halo=10)
+    with pytest.raises(ValueError, match="no region"):
+        plan_regions((0, 100))
