@@ -37,12 +37,20 @@ def evaluate(
 
     from nuguide.datasets.opening import open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
-    from nuguide.evaluation.table import definition_lines, score_table, write_json
+    from nuguide.evaluation.table import (
+        check_target,
+        definition_lines,
+        headline,
+        score_table,
+        write_json,
+    )
     from nuguide.models.registry import load
-    from nuguide.segmentation.run import segment_array
+    from nuguide.segmentation.run import on_device, segment_array
 
+    if json is not None:
+        check_target(json)
     samples = open_dataset(data, split, None if mpp is None else checked_mpp(mpp))
-    loaded = load(model)
+    loaded = on_device(load(model), "auto")
     scores = evaluate_samples(
         lambda rgb, scale: segment_array(rgb, scale, loaded).labels,
         track(samples, "Scoring", console=Console(stderr=True), transient=True),
@@ -52,10 +60,9 @@ def evaluate(
     )
     if json is not None:
         write_json(scores, json)
-    console = Console()
-    console.print(score_table(scores))
-    console.print()
-    for line in definition_lines(scores):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    # Lines of text are not wrapped: a terminal does that by itself, a file keeps them whole.
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(headline(scores), "", sep="\n")
+    console.print(score_table(scores), "", *definition_lines(scores), sep="\n")
     if json is not None:
-        console.print(f"\n{json}", soft_wrap=True, markup=False, highlight=False)
+        console.print("", json, sep="\n")

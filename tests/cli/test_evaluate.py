@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+
+from nuguide.cli import evaluate as verb
+from nuguide.datasets.base import Split
+from nuguide.errors import DataSetError, ResolutionError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write a data set of two images; the red channel of each is its label map."""
+    root = tmp_path / "tissue"
+    for name, n_nuclei in (("a", 2), ("b", 3)):
+        labels = np.zeros((16, 24), np.uint8)
+        for number in range(n_nuclei):
+            labels[2:8, 7 * number + 1 : 7 * number + 7] = number + 1
+        blank = np.zeros_like(labels)
+        for part, picture in (("images", cv2.merge([blank, blank, labels])), ("masks", labels)):
+            (root / part).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / part / f"{name}.png"), picture)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def model_that_misses_the_first_nucleus(monkeypatch):
+    def segment_array(rgb, mpp, model):
+        assert mpp == 0.5
+        labels = rgb[..., 0].astype(np.int32)
+        return SimpleNamespace(labels=np.where(labels == 1, 0, labels))
+
+    model = SimpleNamespace(card=SimpleNamespace(name="fake"))
+    monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
+    monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
+    monkeypatch.setattr("nuguide.segmentation.run.segment_array", segment_array)
+
+
+def test_splits_are_those_of_the_data_sets():
+    assert set(get_args(verb.Split)) == set(get_args(Split))
+
+
+def test_scores_are_printed_and_written(folder, tmp_path, capsys):
+    target = tmp_path / "scores.json"
+    verb.evaluate("fake", folder, split="all", mpp="0.5", json=target)
+    got = json.loads(target.read_text())
+    assert (got["model"], got["data"], got["split"]) == ("fake", "tissue", "all")
+    assert [image["name"] for image in got["images"]] == ["a", "b"]
+    # One of two found, two of three found.
+    assert got["scores"]["dq"]["mean"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert got["scores"]["sq"]["mean"] == 1
+    printed = capsys.readouterr().out
+    assert "fake on tissue, split all: means over 2 images" in printed
+    assert got["scores"]["dq"]["definition"] in printed
+    assert "\x1b" not in printed
+
+
+def test_a_scale_that_is_no_number_is_refused(folder):
+    with pytest.raises(ResolutionError, match="--mpp says 'fine' um/px"):
+        verb.evaluate("fake", folder, split="all", mpp="fine")
+
+
+def test_missing_data_is_refused(tmp_path):
+    with pytest.raises(DataSetError):
+        verb.evaluate("fake", tmp_path / "absent")
