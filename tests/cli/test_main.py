@@ -10,7 +10,7 @@ from nuguide import __version__
 from nuguide.cli import main as program
 from nuguide.errors import InputError
 
-VERBS = ("evaluate", "models", "guides")
+VERBS = ("segment", "train", "evaluate", "models", "guides")
 
 HEAVY = {
     "torch",

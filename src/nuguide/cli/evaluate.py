@@ -31,7 +31,11 @@ def evaluate(
         Path | None, typer.Option(help="Also write the scores to this file.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Score MODEL on DATA at the annotation's own resolution, with definitions and intervals."""
+    """Score a model on annotated images.
+
+    Scores are taken at the annotation's own resolution; each comes with its definition and a
+    bootstrap 95 % interval.
+    """
     from rich.console import Console
     from rich.progress import track
 

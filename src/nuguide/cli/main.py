@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(train.train)
+app.command()(segment.segment)
+app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(guides.app, name="guides")
