@@ -53,7 +53,9 @@ def test_scores_are_printed_and_written(folder, tmp_path, capsys):
     # One of two found, two of three found.
     assert got["scores"]["dq"]["mean"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert got["scores"]["sq"]["mean"] == 1
-    printed = capsys.readouterr().out
+    captured = capsys.readouterr()
+    printed = captured.out
+    assert captured.err == ""
     assert "fake on tissue, split all: means over 2 images" in printed
     assert got["scores"]["dq"]["definition"] in printed
     assert "\x1b" not in printed

@@ -55,9 +55,10 @@ def evaluate(
         check_target(json)
     samples = open_dataset(data, split, None if mpp is None else checked_mpp(mpp))
     loaded = on_device(load(model), "auto")
+    watched = Console(stderr=True)
     scores = evaluate_samples(
         lambda rgb, scale: segment_array(rgb, scale, loaded).labels,
-        track(samples, "Scoring", console=Console(stderr=True), transient=True),
+        track(samples, "Scoring", console=watched, transient=True, disable=not watched.is_terminal),
         model=loaded.card.name,
         data=data.resolve().name,
         split=split,
