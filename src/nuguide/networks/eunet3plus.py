@@ -168,11 +168,9 @@ class EUNet3Plus(nn.Module):
         x = image
         for level, block in enumerate(self.encoder, start=1):
             x = block(self.pool(x) if maps else x)
-            if level == LEVELS:
-                x = self.dropout(x)
             if tokens is not None:
                 x = self._guide(x, tokens, level)
-            maps.append(x)
+            maps.append(self.dropout(x) if level == LEVELS else x)
         return maps
 
     def _guide(self, x: Tensor, tokens: Tensor, level: int) -> Tensor:

@@ -1,0 +1,51 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nuguide.networks.upsampled_conv import UpsampledConv2d, interpolation_blocks
+
+
+def plain(x: torch.Tensor, convolution: UpsampledConv2d) -> torch.Tensor:
+    enlarged = F.interpolate(
+        x, scale_factor=convolution.scale, mode="bilinear", align_corners=False
+    )
+    return F.conv2d(enlarged, convolution.weight, convolution.bias, padding=1)
+
+
+# 16 cells make a block: sizes below, at and beyond it, and no multiples of it.
+@pytest.mark.parametrize("size", [(1, 1), (3, 16), (17, 5), (33, 50)])
+@pytest.mark.parametrize("scale", [2, 4, 8, 16])
+def test_equals_enlarging_and_then_convolving(size: tuple[int, int], scale: int) -> None:
+    torch.manual_seed(0)
+    convolution = UpsampledConv2d(5, 3, scale)
+    torch.nn.init.normal_(convolution.bias)
+    x = torch.randn(2, 5, *size)
+    torch.testing.assert_close(convolution(x), plain(x, convolution), atol=1e-5, rtol=0)
+
+
+def test_gradients_equal_those_of_the_plain_form() -> None:
+    torch.manual_seed(0)
+    convolution = UpsampledConv2d(4, 3, 4).double()
+    x = torch.randn(1, 4, 18, 7, dtype=torch.double, requires_grad=True)
+    parameters = (x, convolution.weight, convolution.bias)
+    weighting = torch.randn(1, 3, 72, 28, dtype=torch.double)
+    ours = torch.autograd.grad((convolution(x) * weighting).sum(), parameters)
+    theirs = torch.autograd.grad((plain(x, convolution) * weighting).sum(), parameters)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+
+
+def test_state_is_that_of_a_plain_convolution() -> None:
+    ours = UpsampledConv2d(4, 3, 2).state_dict()
+    theirs = torch.nn.Conv2d(4, 3, 3, padding=1).state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+
+
+def test_matrices_grow_linearly_with_the_side() -> None:
+    small, large = interpolation_blocks(64, 4, 16), interpolation_blocks(256, 4, 16)
+    assert large.numel() == 4 * small.numel()
+
+
+def test_scale_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"nn\.Conv2d"):
+        UpsampledConv2d(4, 3, 1)
