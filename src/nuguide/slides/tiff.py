@@ -1,7 +1,11 @@
 """TIFF files of one flat image, decoded by tifffile."""
 
+import logging
+import math
 import struct
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +57,7 @@ def decode_tiff(path: Path) -> Decoded:
         than grey, palette or RGB, too small or too large.
     """
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _no_log(), tifffile.TiffFile(path) as tiff:
             series = _only_image(tiff, path.name)
             samples = _samples_last(series, path.name)
             page = series.keyframe
@@ -96,10 +100,42 @@ def _samples_last(series: Any, name: str) -> NDArray[Any]:
             "export it as RGB"
         )
     check_extent(extent["Y"], extent["X"], name)
+    _check_segments(series.keyframe, name)
     samples = np.asarray(series.asarray())
     order = [series.axes.index(axis) for axis in "YX"]
     rest = [axis for axis in range(samples.ndim) if axis not in order]
     return samples.transpose(*order, *rest).reshape(extent["Y"], extent["X"], channels)
+
+
+def _check_segments(page: Any, name: str) -> None:
+    """Refuse a page that lists fewer strips or tiles than it must have.
+
+    The decoder would fill those missing with black; and a forged tile of one pixel a side would
+    keep it busy for minutes.
+    """
+    expected = math.prod(page.chunked)
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    # Strips of raw samples that follow each other are listed as one.
+    if listed < expected and not (listed == 1 and page.is_contiguous):
+        raise InputError(
+            f"{name} lists {listed} of its {expected} strips or tiles; expected a whole TIFF "
+            "file; copy or export it again"
+        )
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Keep the decoder's remarks on odd tags from the terminal: one line an error is enough."""
+    logger = logging.getLogger("tifffile")
+
+    def refuse(_: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(refuse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
 
 
 def _as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
