@@ -1,0 +1,63 @@
+"""The nucleus table: one row a nucleus, the same names wherever nuclei are written."""
+
+import pyarrow as pa
+
+
+def _column(
+    name: str, kind: pa.DataType, unit: str, description: str, *, nullable: bool = False
+) -> pa.Field:
+    return pa.field(name, kind, nullable, {"unit": unit, "description": description})
+
+
+SCHEMA: pa.Schema = pa.schema(
+    [
+        _column("id", pa.string(), "", "UUID made of the image's digest and the outline"),
+        _column(
+            "geometry",
+            pa.binary(),
+            "px",
+            "outline, WKB polygon in full-resolution px, x right, y down; "
+            "pixel (y, x) covers [x, x + 1] x [y, y + 1]",
+        ),
+        _column("centroid_x_px", pa.float64(), "px", "centroid of the outline, full resolution"),
+        _column("centroid_y_px", pa.float64(), "px", "centroid of the outline, full resolution"),
+        _column("centroid_x_um", pa.float64(), "um", "centroid of the outline"),
+        _column("centroid_y_um", pa.float64(), "um", "centroid of the outline"),
+        _column("area_um2", pa.float64(), "um2", "area inside the outline"),
+        _column("perimeter_um", pa.float64(), "um", "length of the outline"),
+        _column(
+            "major_axis_um",
+            pa.float64(),
+            "um",
+            "full long axis of the ellipse with the outline's second moments",
+        ),
+        _column(
+            "minor_axis_um",
+            pa.float64(),
+            "um",
+            "full short axis of the ellipse with the outline's second moments",
+        ),
+        _column("eccentricity", pa.float64(), "1", "of that ellipse: 0 circle, towards 1 line"),
+        _column("solidity", pa.float64(), "1", "area over the area of the convex hull"),
+        _column(
+            "hematoxylin_od_mean",
+            pa.float64(),
+            "optical density",
+            "mean haematoxylin by colour deconvolution (Ruifrok and Johnston 2001)",
+        ),
+        _column(
+            "confidence",
+            pa.float64(),
+            "1",
+            "mean predicted probability of nucleus inside, 0 to 1; not calibrated",
+        ),
+        _column("type", pa.string(), "", "class, where the model has classes", nullable=True),
+        _column("region", pa.int32(), "", "index of the region that owns the nucleus"),
+    ]
+)
+"""Columns, units and descriptions; every reader and writer of nuclei keeps to it."""
+
+
+def empty_nuclei() -> pa.Table:
+    """Return the table of no nucleus."""
+    return SCHEMA.empty_table()
