@@ -1,0 +1,64 @@
+"""The overlay: the image with the outlines drawn on it, to look at."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from nuguide.export.atomic import replacing
+from nuguide.nuclei.outlines import trace
+
+LONGEST_SIDE_PX = 4096
+"""Larger images are shrunk to this; ordinary viewers open it at once."""
+
+_ENLARGED_UP_TO_PX = 1024
+_OUTLINE_BGR = (0, 255, 60)  # no stain of tissue is bright green: seen on pink, purple and brown
+_SUBPIXEL_BITS = 4
+
+
+def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path) -> None:
+    """Draw the outlines of ``labels`` on ``rgb`` and write a PNG.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        (H, W, 3) uint8.
+    labels : ndarray
+        (H, W) int32 of the same tissue; of another size, it is stretched to fit.
+    path : Path
+        Ends in ``.png``. Its long side has at most ``LONGEST_SIDE_PX`` px; small images are
+        enlarged twice, so that outlines do not hide what they enclose.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` cannot be written.
+    """
+    longest = max(rgb.shape[:2])
+    scale = 2.0 if longest <= _ENLARGED_UP_TO_PX else min(1.0, LONGEST_SIDE_PX / longest)
+    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    drawing = cv2.cvtColor(cv2.resize(rgb, size, interpolation=how), cv2.COLOR_RGB2BGR)
+    per_label = (size[0] / labels.shape[1], size[1] / labels.shape[0])
+    cv2.polylines(
+        drawing,
+        _drawable(labels, per_label),
+        isClosed=True,
+        color=_OUTLINE_BGR,
+        thickness=1,
+        lineType=cv2.LINE_AA,
+        shift=_SUBPIXEL_BITS,
+    )
+    _, encoded = cv2.imencode(".png", drawing)
+    with replacing(path) as aside:
+        aside.write_bytes(encoded.tobytes())
+
+
+def _drawable(labels: NDArray[np.int32], per_label: tuple[float, float]) -> list[NDArray[np.int32]]:
+    """Outlines as OpenCV draws them: fixed-point px, whole numbers at the middles of pixels."""
+    points, ring = shapely.get_coordinates(trace(labels).polygons, return_index=True)
+    drawn = (points * per_label - 0.5) * (1 << _SUBPIXEL_BITS)
+    starts = np.flatnonzero(np.diff(ring, prepend=-1))[1:]
+    return np.split(np.round(drawn).astype(np.int32), starts)

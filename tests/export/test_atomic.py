@@ -1,0 +1,61 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from nuguide.errors import OutputError
+from nuguide.export.atomic import replacing
+
+
+def test_a_good_end_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+        assert aside.parent == tmp_path
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("end", [ValueError, KeyboardInterrupt])
+def test_a_bad_end_leaves_what_was_there(tmp_path: Path, end: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with replacing(path) as aside:
+            aside.write_text("half")
+            raise end
+
+    with pytest.raises(end):
+        interrupted()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with replacing(path) as aside:
+            aside.write_text("x")
+
+    with pytest.raises(OutputError, match="expected a folder") as caught:
+        write(tmp_path / "absent" / "a.txt")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(tmp_path / "file" / "a.txt")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(tmp_path / "folder")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    def write() -> None:
+        with replacing(tmp_path / "a.txt") as aside:
+            aside.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        write()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,106 @@
+import gzip
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import shapely
+from shapely.geometry import shape
+
+from nuguide.errors import OutputError
+from nuguide.export.geojson import write_geojson
+from nuguide.nuclei.schema import SCHEMA, empty_nuclei
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def test_features_are_qupath_detections(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(nuclei, path, 0.25)
+    collection = read(path)
+    assert collection["type"] == "FeatureCollection"
+    assert collection["mpp"] == 0.25
+    assert len(collection["features"]) == 3
+    for feature, row in zip(collection["features"], nuclei.to_pylist(), strict=True):
+        assert feature["type"] == "Feature"
+        assert str(uuid.UUID(feature["id"])) == feature["id"] == row["id"]
+        properties = feature["properties"]
+        assert properties["objectType"] == "detection"
+        assert properties["classification"]["name"] == "Nucleus"
+        assert all(0 <= part <= 255 for part in properties["classification"]["color"])
+        assert len(properties["classification"]["color"]) == 3
+        assert "isLocked" not in properties
+
+
+def test_measurements_carry_names_units_and_values(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(nuclei, path, 0.25)
+    first = read(path)["features"][0]["properties"]["measurements"]
+    assert first["Area µm^2"] == pytest.approx(140 / 16)
+    assert first["Confidence"] == pytest.approx(0.9, abs=1e-4)
+    assert all(isinstance(value, float) for value in first.values())
+    # Every number of the table that is not a place in px is there.
+    numbers = [c.name for c in SCHEMA if c.type == pa.float64() and not c.name.endswith("px")]
+    assert len(first) == len(numbers)
+
+
+def test_rings_are_closed_rounded_and_in_full_resolution_px(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(nuclei, path, 0.25)
+    outlines = shapely.from_wkb(nuclei["geometry"].to_numpy())
+    for feature, outline in zip(read(path)["features"], outlines, strict=True):
+        assert feature["geometry"]["type"] == "Polygon"
+        (ring,) = feature["geometry"]["coordinates"]
+        assert ring[0] == ring[-1]
+        assert all(round(value, 2) == value for point in ring for value in point)
+        polygon = shape(feature["geometry"])
+        assert polygon.is_valid
+        assert polygon.exterior.is_ccw
+        assert polygon.symmetric_difference(outline).area < 0.5
+    assert shape(read(path)["features"][1]["geometry"]).bounds == pytest.approx(
+        (50, 20, 60, 32), abs=0.05
+    )
+
+
+def test_types_keep_their_name_and_colour(tmp_path: Path, nuclei: pa.Table) -> None:
+    kinds = pa.array(["tumour", None, "tumour"], pa.string())
+    typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(typed, path, 0.25)
+    classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
+    assert [kind["name"] for kind in classes] == ["tumour", "Nucleus", "tumour"]
+    assert classes[0] == classes[2]
+
+
+def test_more_rows_than_are_streamed_at_once(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(pa.concat_tables([nuclei] * 2000), path, 0.25)
+    features = read(path)["features"]
+    assert len(features) == 6000
+    assert features[-1]["geometry"] == features[2]["geometry"]
+
+
+def test_equal_runs_give_equal_bytes(tmp_path: Path, nuclei: pa.Table) -> None:
+    one, other = tmp_path / "one.geojson.gz", tmp_path / "other.geojson.gz"
+    write_geojson(nuclei, one, 0.25)
+    write_geojson(nuclei, other, 0.25)
+    assert one.read_bytes() == other.read_bytes()
+    # Bytes 4 to 8 of the header are the time.
+    assert one.read_bytes()[4:8] == bytes(4)
+
+
+def test_no_nuclei_are_a_valid_collection(tmp_path: Path) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson(empty_nuclei(), path, 0.5)
+    assert read(path) == {"type": "FeatureCollection", "mpp": 0.5, "features": []}
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path, nuclei: pa.Table) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_geojson(nuclei, tmp_path / "absent" / "nuclei.geojson.gz", 0.25)

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nuguide.errors import OutputError
+from nuguide.export import overlay
+from nuguide.export.overlay import write_overlay
+
+
+def read(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def greenish(drawing: np.ndarray) -> np.ndarray:
+    red, green, blue = np.moveaxis(drawing.astype(int), -1, 0)
+    return (green > red + 60) & (green > blue + 60)
+
+
+def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
+    tmp_path: Path, rgb: np.ndarray, labels: np.ndarray
+) -> None:
+    write_overlay(rgb, labels, tmp_path / "overlay.png")
+    drawing = read(tmp_path / "overlay.png")
+    assert drawing.shape == (128, 160, 3)
+    drawn = greenish(drawing)
+    # Nucleus 2 covers rows 20 to 32, columns 50 to 60: twice that in the drawing.
+    rows, columns = np.nonzero(drawn[:, 80:])
+    assert (rows.min(), rows.max() + 1) == pytest.approx((40, 64), abs=1)
+    assert (columns.min() + 80, columns.max() + 81) == pytest.approx((100, 120), abs=1)
+    assert not drawn[43:61, 103:117].any()
+    assert not greenish(drawing[:, 125:]).any()
+
+
+def test_labels_of_another_size_are_stretched(
+    tmp_path: Path, rgb: np.ndarray, labels: np.ndarray
+) -> None:
+    fine = np.kron(labels, np.ones((2, 2), np.int32))
+    write_overlay(rgb, labels, tmp_path / "one.png")
+    write_overlay(rgb, fine, tmp_path / "other.png")
+    one, other = greenish(read(tmp_path / "one.png")), greenish(read(tmp_path / "other.png"))
+    assert (one & other).sum() / (one | other).sum() > 0.8
+
+
+def test_large_images_are_shrunk(
+    tmp_path: Path, rgb: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "LONGEST_SIDE_PX", 40)
+    monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
+    write_overlay(rgb, labels, tmp_path / "overlay.png")
+    assert read(tmp_path / "overlay.png").shape == (32, 40, 3)
+
+
+def test_no_nuclei_leave_the_image(tmp_path: Path, rgb: np.ndarray) -> None:
+    write_overlay(rgb, np.zeros(rgb.shape[:2], np.int32), tmp_path / "overlay.png")
+    assert (read(tmp_path / "overlay.png") == rgb[0, 0]).all()
+
+
+def test_the_image_itself_stays_as_it_was(
+    tmp_path: Path, rgb: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
+    before = rgb.copy()
+    write_overlay(rgb, labels, tmp_path / "overlay.png")
+    assert (rgb == before).all()
+
+
+def test_a_place_that_cannot_be_written(
+    tmp_path: Path, rgb: np.ndarray, labels: np.ndarray
+) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_overlay(rgb, labels, tmp_path / "absent" / "overlay.png")
