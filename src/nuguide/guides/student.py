@@ -6,6 +6,7 @@ model's own file.
 """
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,22 @@ class StudentGuide(nn.Module):
         Name of the guide it was distilled from.
     mpp : float
         um/px of the pixels it reads; a token covers ``4 * mpp`` um.
-    widths : sequence of int
+    widths : four of int
         Channels at strides 2, 4, 8 and 16.
     blocks : int
         Residual blocks at each of strides 4, 8 and 16.
+
+    Attributes
+    ----------
+    options : dict
+        The arguments: ``StudentGuide(**student.options)`` builds another of the same shape.
+    token_mean, token_std : Tensor
+        (256, 1, 1) float32, the teacher's mean and spread of each channel.
+
+    Raises
+    ------
+    ValueError
+        If ``widths`` are not four.
     """
 
     token_mean: Tensor
@@ -77,20 +90,25 @@ class StudentGuide(nn.Module):
         blocks: int = 2,
     ):
         super().__init__()
+        if len(widths) != 4:
+            raise ValueError(
+                f"widths are {len(widths)} numbers; expected four, the channels at strides 2, 4, 8 "
+                "and 16"
+            )
         self.teacher, self.mpp = teacher, mpp
         self.options: dict[str, Any] = {
             "teacher": teacher,
             "mpp": mpp,
-            "widths": list(widths),
+            "widths": tuple(widths),  # as a card takes it
             "blocks": blocks,
         }
         self.stem = _down(3, widths[0])
         self.stages = nn.ModuleList(
             nn.Sequential(_down(before, after), *(ResidualBlock(after) for _ in range(blocks)))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.merge = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(widths[1:], widths[2:], strict=False)
+            nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths[1:])
         )
         self.refine = nn.ModuleList(ResidualBlock(width) for width in widths[1:-1])
         self.head = nn.Conv2d(widths[1], TOKEN_CHANNELS, 1)
@@ -124,20 +142,38 @@ class StudentGuide(nn.Module):
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8], mpp: float) -> Embedding:
-        """Encode (B, H, W, 3) uint8 RGB at its own um/px into ceil(H/4) x ceil(W/4) tokens.
+        """Encode tissue of any extent.
+
+        Parameters
+        ----------
+        rgb : ndarray
+            (B, H, W, 3) uint8 RGB.
+        mpp : float
+            um/px of ``rgb``: the student's own (2 % off is accepted).
+
+        Returns
+        -------
+        Embedding
+            (B, 256, ceil(H / 4), ceil(W / 4)) float32; the last row and column of tokens may reach
+            beyond the extent.
 
         Raises
         ------
         GuideError
-            If ``mpp`` is not the um/px it was trained at (2 % off is accepted).
+            If ``rgb`` is not such an array, or ``mpp`` not the student's own.
         """
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3 or rgb.size == 0:
+            raise GuideError(
+                f"got {rgb.dtype} {rgb.shape}; expected uint8 (B, H, W, 3) that is not empty; "
+                "convert the image to 8-bit RGB"
+            )
         if abs(mpp / self.mpp - 1) > _SCALE_TOLERANCE:
             raise GuideError(
                 f"the {self.name} was given {mpp:g} um/px; expected {self.mpp:g} um/px, "
                 "its own: resample the image before"
             )
         device = self.head.weight.device
-        image = torch.from_numpy(rgb).to(device).movedim(-1, 1).float() / 255
+        image = torch.tensor(np.ascontiguousarray(rgb), device=device).movedim(-1, 1).float() / 255
         rows, columns = -(-rgb.shape[1] // TOKEN_PX), -(-rgb.shape[2] // TOKEN_PX)
-        values = self(image)[..., :rows, :columns]
+        values = self(image)[..., :rows, :columns].contiguous()
         return Embedding(values, TOKEN_PX * self.mpp, self.name, self.sha256)
