@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Split = Literal["fit", "validation", "train", "test", "all"]
-"""``train`` is a data set's official training part; ``fit`` and ``validation`` divide it."""
+"""Part of a data set.
+
+``train`` and ``test`` are a data set's official parts; ``fit`` and ``validation`` divide ``train``.
+"""
 
 
 @dataclass(frozen=True)

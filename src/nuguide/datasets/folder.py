@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 
 from nuguide.datasets.base import Sample
-from nuguide.datasets.pictures import read_labels, read_rgb
+from nuguide.datasets.pictures import read_pair
 from nuguide.errors import DataSetError
 from nuguide.units import checked_mpp
 
 SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
+"""Endings, in lower case, of the files that count as pictures."""
 
 
 def load_folder(root: Path, mpp: float | None) -> list[Sample]:
@@ -25,36 +26,51 @@ def load_folder(root: Path, mpp: float | None) -> list[Sample]:
     mpp : float or None
         um/px of all images.
 
+    Returns
+    -------
+    list of Sample
+        Sorted by file name.
+
     Raises
     ------
     DataSetError
-        If a folder or a mask is missing, or a mask has another size than its image.
+        If there is no image, a mask is missing, unreadable or of another size than its image, or
+        two pictures share a stem.
     ResolutionError
         If ``mpp`` is missing or out of range.
     """
-    images = root / "images"
-    found = sorted(p for p in images.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
+    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    if not images:
         raise DataSetError(
-            f"{root} holds no images/ with pictures; expected images/ and masks/, "
-            "paired by file name without its ending"
+            f"{root} holds no pictures in images/; expected images/ and masks/, paired by file "
+            "name without its ending; give the folder that holds the two"
         )
     scale = checked_mpp(mpp)
-    masks = {p.stem: p for p in (root / "masks").glob("*") if p.suffix.lower() in SUFFIXES}
-    return [_sample(path, masks, scale) for path in found]
+    for stem, path in images.items():
+        if stem not in masks:
+            raise DataSetError(
+                f"{path} has no mask; expected a picture named {stem}.* in {root / 'masks'}; "
+                "add it, or take the image away"
+            )
+    return [_sample(path, masks[stem], scale) for stem, path in images.items()]
 
 
-def _sample(path: Path, masks: dict[str, Path], mpp: float) -> Sample:
-    if path.stem not in masks:
-        raise DataSetError(
-            f"{path} has no mask; expected a picture named {path.stem}.* in {path.parents[1]}/masks"
-        )
-    image, labels = read_rgb(path), read_labels(masks[path.stem])
-    if image.shape[:2] != labels.shape:
-        raise DataSetError(
-            f"{masks[path.stem]} is {labels.shape[0]} x {labels.shape[1]} px; "
-            f"expected {image.shape[0]} x {image.shape[1]} px, the size of its image"
-        )
-    if len(np.unique(labels)) <= 2:
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in found:
+            raise DataSetError(
+                f"{folder} holds {found[path.stem].name} and {path.name}; expected one picture a "
+                "stem, by which images and masks are paired; rename or remove one"
+            )
+        found[path.stem] = path
+    return found
+
+
+def _sample(path: Path, mask: Path, mpp: float) -> Sample:
+    image, labels = read_pair(path, mask)
+    if len(np.unique(labels[labels > 0])) == 1:
         labels = np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
     return Sample(name=path.stem, image=image, labels=labels, mpp=mpp)

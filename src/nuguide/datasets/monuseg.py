@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 
 from nuguide.datasets.base import Sample, Split
-from nuguide.datasets.pictures import read_labels, read_rgb
+from nuguide.datasets.pictures import read_pair
 from nuguide.errors import DataSetError
 
 MPP = 0.25
@@ -30,38 +30,85 @@ VALIDATION = frozenset(
 """Part of the 30 training images on which choices are made: 6 patients, 6 of the 7 organs."""
 
 
+_MAX_HEADER = 10_000
+_COLUMNS = {"case", "monuseg2018_split", "organ", "patient"}
+
+
 def is_monuseg(root: Path) -> bool:
     """Tell whether ``root`` has the layout that ``load_monuseg`` reads."""
     index = root / "index.csv"
-    return index.is_file() and "monuseg2018_split" in index.read_text().partition("\n")[0]
+    if not index.is_file():
+        return False
+    with index.open(encoding="utf-8", errors="replace") as file:
+        return "monuseg2018_split" in file.readline(_MAX_HEADER)
 
 
 def load_monuseg(root: Path, split: Split) -> list[Sample]:
     """Read one part of MoNuSeg 2018, in the order of the index.
 
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    split : Split
+        ``train`` and ``test`` are official, ``validation`` is ``VALIDATION``, ``fit`` the rest of
+        ``train``.
+
+    Returns
+    -------
+    list of Sample
+        At 0.25 um/px, with organ and patient.
+
     Raises
     ------
     DataSetError
-        If the folder has another layout, or a file is missing.
+        If the folder has another layout, a file is missing or damaged, or nothing belongs to the
+        split.
     """
+    rows = [row for row in _index(root) if _belongs(row, split)]
+    if not rows:
+        raise DataSetError(
+            f"{root} has no image of the split {split!r} in index.csv; expected MoNuSeg 2018 as a "
+            "whole; take the data set again"
+        )
+    return [_sample(root, row) for row in rows]
+
+
+def _index(root: Path) -> list[dict[str, str]]:
     if not is_monuseg(root):
         raise DataSetError(
             f"{root} is not MoNuSeg 2018; expected index.csv with a column monuseg2018_split, "
-            "images/ and masks/"
+            "images/ and masks/; give the folder that holds them"
         )
-    with (root / "index.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if _belongs(row, split)]
-    return [
-        Sample(
-            name=row["case"],
-            image=read_rgb(root / "images" / f"{row['case']}.png"),
-            labels=read_labels(root / "masks" / f"{row['case']}.png"),
-            mpp=MPP,
-            organ=row["organ"],
-            patient=row["patient"],
-        )
-        for row in rows
-    ]
+    try:
+        with (root / "index.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataSetError(
+            f"{root / 'index.csv'} is no table ({error}); expected CSV in UTF-8; "
+            "take the data set again"
+        ) from error
+    for number, row in enumerate(rows, start=2):
+        missing = sorted(column for column in _COLUMNS if row.get(column) is None)
+        if missing:
+            raise DataSetError(
+                f"{root / 'index.csv'}, line {number}, has no {missing[0]}; expected the columns "
+                f"{', '.join(sorted(_COLUMNS))}; take the data set again"
+            )
+    return rows
+
+
+def _sample(root: Path, row: dict[str, str]) -> Sample:
+    name = f"{row['case']}.png"
+    image, labels = read_pair(root / "images" / name, root / "masks" / name)
+    return Sample(
+        name=row["case"],
+        image=image,
+        labels=labels,
+        mpp=MPP,
+        organ=row["organ"],
+        patient=row["patient"],
+    )
 
 
 def _belongs(row: dict[str, str], split: Split) -> bool:

@@ -21,13 +21,24 @@ def open_dataset(root: Path, split: Split = "all", mpp: float | None = None) -> 
     mpp : float or None
         um/px of a folder; data sets that are known bring their own.
 
+    Returns
+    -------
+    sequence of Sample
+        At least one.
+
     Raises
     ------
     DataSetError
-        If ``root`` is no folder, or a plain folder is asked for a split.
+        If ``root`` is no folder, a plain folder is asked for a split, or a file is missing or
+        damaged (see ``load_monuseg``, ``load_folder``).
+    ResolutionError
+        If a plain folder's ``mpp`` is missing or out of range.
     """
     if not root.is_dir():
-        raise DataSetError(f"{root} is no folder; expected the folder of a data set")
+        raise DataSetError(
+            f"{root} is no folder; expected the folder of a data set: MoNuSeg 2018, or images/ and "
+            "masks/; check the path"
+        )
     if is_monuseg(root):
         return load_monuseg(root, split)
     if split != "all":

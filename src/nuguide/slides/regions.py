@@ -24,8 +24,8 @@ class Region:
     core : Box
         What it owns: the cores cover the image and do not overlap. Model px.
     read : Box
-        What is read for it: the core, rounded up to the grid, and the halo on all sides; may
-        reach outside the image. Model px.
+        What is read for it: the core and a halo towards its neighbours. Where the image ends there
+        is nothing to see, so there it ends too, rounded up to the grid. Model px.
     """
 
     index: int
@@ -44,9 +44,9 @@ def plan_regions(
           +---------------+---------------+----
           |    core 0     |    core 1     |
           |        +......|...............|......+
-          |        :      |               |      :   ..... what is read for core 3:
+          |        :      |               |      :   ..... what is read for core 4:
           +--------:------+---------------+------:      the core and its halo
-          |        :      |    core 3     |      :
+          |        :      |    core 4     |      :
           |        : halo |               | halo :
 
     Every corner that is read is a multiple of ``grid_px``, and so is every size read, so that
@@ -84,15 +84,13 @@ def plan_regions(
     regions = []
     for index, (y, x) in enumerate(corners):
         core = Box(y, x, min(size, height - y), min(size, width - x))
-        read = Box(
-            y - halo,
-            x - halo,
-            _rounded_up(core.height, grid_px) + 2 * halo,
-            _rounded_up(core.width, grid_px) + 2 * halo,
-        )
-        regions.append(Region(index, core, read))
+        top, bottom = _with_halo(core.y, core.height, height, halo, grid_px)
+        left, right = _with_halo(core.x, core.width, width, halo, grid_px)
+        regions.append(Region(index, core, Box(top, left, bottom - top, right - left)))
     return regions
 
 
-def _rounded_up(length: int, step: int) -> int:
-    return -(-length // step) * step
+def _with_halo(start: int, length: int, end: int, halo: int, step: int) -> tuple[int, int]:
+    """Return where a core with its halo begins and ends along one axis of an image."""
+    last = min(start + length + halo, end)
+    return max(0, start - halo), -(-last // step) * step
