@@ -1,0 +1,74 @@
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nuguide.datasets.pictures import read_labels, read_pair, read_rgb
+from nuguide.errors import DataSetError
+
+
+def test_grey_and_sixteen_bit_images_become_rgb(tmp_path: Path, write_picture):
+    write_picture(tmp_path / "grey.png", np.full((4, 5), 77, np.uint8))
+    write_picture(tmp_path / "deep.png", np.full((4, 5, 3), 77 * 257, np.uint16))
+    for name in ("grey", "deep"):
+        image = read_rgb(tmp_path / f"{name}.png")
+        assert (image.shape, image.dtype) == ((4, 5, 3), np.uint8)
+        assert np.unique(image).tolist() == [77]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_labels_keep_their_numbers(tmp_path: Path, write_picture, dtype: type):
+    labels = np.array([[0, 1], [2, np.iinfo(dtype).max // 256]], dtype)
+    write_picture(tmp_path / "labels.tif", labels)
+    read = read_labels(tmp_path / "labels.tif")
+    assert read.dtype == np.int32
+    np.testing.assert_array_equal(read, labels)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((4, 4), np.float32),
+        np.full((4, 4), -1, np.int32),
+    ],
+    ids=["colours", "floats", "negative"],
+)
+def test_what_is_no_label_map_is_refused(tmp_path: Path, write_picture, mask: np.ndarray):
+    write_picture(tmp_path / "mask.tif", mask)
+    with pytest.raises(DataSetError, match=r"mask\.tif.*expected a label map"):
+        read_labels(tmp_path / "mask.tif")
+
+
+def huge_png() -> bytes:
+    """Return a PNG whose header promises 10^12 pixels."""
+    header = struct.pack(">II5B", 1_000_000, 1_000_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    body = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", huge_png()])
+@pytest.mark.parametrize("read", [read_rgb, read_labels])
+def test_damaged_pictures_are_one_clear_line(tmp_path: Path, content: bytes, read):
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    with pytest.raises(DataSetError) as error:
+        read(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_picture_and_a_folder_are_refused(tmp_path: Path):
+    for path in (tmp_path / "absent.png", tmp_path):
+        with pytest.raises(DataSetError, match="missing or no picture"):
+            read_rgb(path)
+
+
+def test_a_pair_must_be_of_one_size(tmp_path: Path, write_picture):
+    write_picture(tmp_path / "image.png", np.zeros((4, 6, 3), np.uint8))
+    write_picture(tmp_path / "mask.png", np.zeros((6, 4), np.uint8))
+    with pytest.raises(DataSetError, match=r"mask\.png is 6 x 4 px; expected 4 x 6 px"):
+        read_pair(tmp_path / "image.png", tmp_path / "mask.png")
