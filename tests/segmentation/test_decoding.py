@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nuguide.models.card import Decoding
+from nuguide.segmentation.decoding import Maps, decode, without_small
+
+MPP = 0.5
+
+
+def discs(
+    shape: tuple[int, int], centres: list[tuple[int, int]], radius: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Foreground and normalised distance of discs, the larger distance where two overlap."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    distance = np.zeros(shape)
+    for cy, cx in centres:
+        distance = np.maximum(distance, 1 - np.hypot(y - cy, x - cx) / radius)
+    return (distance > 0).astype(np.float32), distance.clip(0).astype(np.float32)
+
+
+def test_touching_nuclei_are_divided_at_the_valley() -> None:
+    foreground, distance = discs((60, 90), [(30, 30), (30, 52)], 12)
+    labels = decode(Maps(foreground, distance, MPP), Decoding())
+    assert labels.max() == 2
+    assert labels[30, 30] != labels[30, 52]
+    assert ((labels > 0) == (foreground > 0.5)).all()
+    sizes = np.bincount(labels.ravel())[1:]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+
+
+def test_without_a_distance_head_the_euclidean_distance_divides() -> None:
+    foreground, _ = discs((60, 90), [(30, 30), (30, 52)], 12)
+    assert decode(Maps(foreground, None, MPP), Decoding()).max() == 2
+
+
+def test_peaks_closer_than_the_least_distance_are_one() -> None:
+    foreground, distance = discs((60, 90), [(30, 30), (30, 36)], 12)
+    distance[:, 33:] *= 0.95  # real peaks are never equal
+    close = Decoding(peak_min_distance_um=5.0, smoothing_um=0.0)
+    assert decode(Maps(foreground, distance, MPP), close).max() == 1
+    fine = Decoding(peak_min_distance_um=1.0, smoothing_um=0.0)
+    assert decode(Maps(foreground, distance, MPP), fine).max() == 2
+
+
+def test_foreground_without_a_peak_is_still_a_nucleus() -> None:
+    foreground, distance = discs((60, 60), [(30, 30)], 12)
+    assert decode(Maps(foreground, 0 * distance, MPP), Decoding()).max() == 1
+
+
+def test_small_objects_are_dropped_by_their_area_in_um2() -> None:
+    foreground, distance = discs((60, 90), [(30, 20), (30, 70)], 12)
+    foreground[5:8, 5:8] = 1  # 9 px = 2.25 um2 at 0.5 um/px
+    maps = Maps(foreground, distance, MPP)
+    assert decode(maps, Decoding(min_area_um2=2.0)).max() == 3
+    assert decode(maps, Decoding(min_area_um2=3.0)).max() == 2
+
+
+def test_nothing_above_the_threshold_gives_no_nucleus() -> None:
+    quiet = np.full((20, 30), 0.4, np.float32)
+    labels = decode(Maps(quiet, quiet, MPP), Decoding())
+    assert labels.shape == (20, 30)
+    assert not labels.any()
+
+
+def test_numbers_have_no_gap_after_dropping() -> None:
+    labels = np.array([[1, 1, 0, 2, 0, 3, 3]], np.int32)
+    assert without_small(labels, 2).tolist() == [[1, 1, 0, 0, 0, 2, 2]]
