@@ -1,0 +1,106 @@
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from nuguide.errors import OutputError
+from nuguide.models.model import Model
+from nuguide.segmentation.batch import plan_batch, segment_into
+from nuguide.segmentation.result import FILES
+from nuguide.segmentation.run import segment
+
+Image = NDArray[np.uint8]
+
+
+def test_a_run_folder_holds_the_same_nuclei_in_every_form(
+    model: Model, tissue: Image, tmp_path: Path
+) -> None:
+    result = segment(tissue, 0.25, model=model)
+    folder = result.save(tmp_path / "out")
+    assert sorted(p.name for p in folder.iterdir()) == sorted(FILES)
+    features = json.loads(gzip.decompress((folder / "nuclei.geojson.gz").read_bytes()))["features"]
+    table = pyarrow.parquet.read_table(folder / "nuclei.parquet")
+    labels = tifffile.imread(folder / "labels.tif")
+    record = tomllib.loads((folder / "run.toml").read_text())
+    assert len(features) == table.num_rows == labels.max() == record["found"]["nuclei"] == 96
+    assert [feature["id"] for feature in features] == table["id"].to_pylist()
+    assert (labels == result.labels).all()
+    assert record["configuration"]["mpp"] == 0.25
+    assert record["configuration"]["mpp_source"] == "array"
+    assert record["licences"]["weights"] == "CC0-1.0"
+    assert record["found"]["median_area_um2"] == pytest.approx(result.median_area_um2, abs=0.01)
+
+
+def test_an_empty_run_is_valid_and_gives_the_reason(model: Model, tmp_path: Path) -> None:
+    folder = segment(np.full((64, 64), 250, np.uint8), 0.5, model=model).save(tmp_path / "out")
+    assert pyarrow.parquet.read_table(folder / "nuclei.parquet").num_rows == 0
+    assert (
+        json.loads(gzip.decompress((folder / "nuclei.geojson.gz").read_bytes()))["features"] == []
+    )
+    assert "blank" in tomllib.loads((folder / "run.toml").read_text())["found"]["reason"]
+
+
+def test_the_same_run_again_is_not_computed_again(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    first = segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    stamp = (tmp_path / "out" / "labels.tif").stat().st_mtime_ns
+    again = segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    assert (first.resumed, again.resumed) == (False, True)
+    assert again.nuclei == first.nuclei == 96
+    assert (tmp_path / "out" / "labels.tif").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_run_that_lost_a_file_is_done_anew(
+    model: Model, picture: Path, tmp_path: Path, name: str
+) -> None:
+    segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    (tmp_path / "out" / name).unlink()
+    assert not segment_into(picture, tmp_path / "out", model, mpp=0.5).resumed
+    assert (tmp_path / "out" / name).is_file()
+
+
+def test_another_run_is_refused_with_the_difference(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    with pytest.raises(OutputError, match=r"mpp: there 0\.5, here 0\.25.*--overwrite"):
+        segment_into(picture, tmp_path / "out", model, mpp=0.25)
+    assert not segment_into(picture, tmp_path / "out", model, mpp=0.25, overwrite=True).resumed
+
+
+def test_a_run_cut_short_does_not_look_whole(
+    model: Model, tissue: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = segment(tissue, 0.5, model=model)
+    result.save(tmp_path / "out")
+
+    def full(*_: object) -> None:
+        raise OutputError("disk full")
+
+    monkeypatch.setattr("nuguide.segmentation.result.write_labels", full)
+    with pytest.raises(OutputError):
+        result.save(tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out" / "run.toml").exists()
+
+
+def test_a_place_that_cannot_be_made_is_refused_before_work(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        segment_into(picture, tmp_path / "file" / "out", model, mpp=0.5)
+
+
+def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
+    images = [Path("a/x.png"), Path("b/x.png"), Path("x-1.tif"), Path("y.png"), Path("X.jpg")]
+    folders = [folder.name for _, folder in plan_batch(images, tmp_path)]
+    assert folders == ["x-2", "x-3", "x-1", "y", "X-4"]
+    assert plan_batch(images[:1], tmp_path) == [(images[0], tmp_path)]
