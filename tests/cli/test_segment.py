@@ -1,0 +1,244 @@
+"""The verb segment as a person meets it: files, folders, and everything that can be wrong."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import imageio.v3
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from nuguide.cli.main import main
+from nuguide.models.card import Card, NetworkSpec
+from nuguide.models.checkpoint import save_model
+from nuguide.models.model import Model
+from nuguide.networks.registry import build_network
+
+RUN_FILES = ["labels.tif", "nuclei.geojson.gz", "nuclei.parquet", "overlay.png", "run.toml"]
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a network of random weights, which finds nuclei of some kind."""
+    import torch
+
+    torch.manual_seed(0)
+    options = {"width": 2, "heads": ("nuclei", "distance")}
+    card = Card(
+        name="small",
+        version="0",
+        description="random weights",
+        licence="CC0-1.0",
+        mpp=0.5,
+        network=NetworkSpec(architecture="eunet3plus", options=options),
+        sha256="0" * 64,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_model(Model(build_network("eunet3plus", **options).eval(), None, card), folder)
+    return folder
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 255, (80, 96, 3), np.uint8)
+    path = tmp_path / "picture.png"
+    imageio.v3.imwrite(path, noise)
+    return path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the program left behind: exit code, both streams."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small_model: Path
+) -> Run:
+    def call(*arguments: object, model: object = small_model) -> Ran:
+        words = ["nuguide", "segment", *map(str, arguments), "--model", str(model)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return Ran(0 if code is None else int(code), *capsys.readouterr())
+
+    return call
+
+
+def refused(ran: Ran, *words: str) -> None:
+    """Check that the program said one line with these words and left with code 2."""
+    assert ran.code == 2
+    assert ran.err.startswith("error: ")
+    assert len(ran.err.strip().splitlines()) == 1
+    for word in words:
+        assert word in ran.err
+
+
+def test_one_image_writes_into_the_folder_itself(run: Run, picture: Path, tmp_path: Path) -> None:
+    ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == RUN_FILES
+    assert "picture.png: " in ran.out
+    assert "0.5 um/px, from --mpp" in ran.out
+    assert str(tmp_path / "out") in ran.out
+
+
+def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        (images / name).write_bytes(picture.read_bytes())
+    (images / "notes.txt").write_text("not an image")
+    ran = run(images, "--mpp", 0.5, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b"]
+    assert "2 of 2 images done" in ran.out
+
+
+def test_part_of_a_batch_failed(run: Run, picture: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(picture.read_bytes()[:200])
+    ran = run(picture, bad, "--mpp", 0.5, "-o", tmp_path / "out")
+    assert ran.code == 3
+    assert "1 of 2 images done" in ran.out
+    assert ran.err.startswith("error: ")
+    assert "bad.png" in ran.err
+    assert not (tmp_path / "out" / "bad" / "run.toml").exists()
+
+
+def test_a_batch_of_which_all_failed_is_bad_input(run: Run, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_text("no image")
+    assert run(tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out").code == 2
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.random.default_rng(0).integers(0, 65535, (64, 64, 3), np.uint16),
+        np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8),
+        np.random.default_rng(0).integers(0, 255, (64, 64, 4), np.uint8),
+    ],
+    ids=["16 bit", "grey", "RGBA"],
+)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_every_kind_of_pixels_is_taken(
+    run: Run, tmp_path: Path, pixels: NDArray[np.generic], suffix: str
+) -> None:
+    path = tmp_path / f"image.{suffix}"
+    assert cv2.imwrite(str(path), pixels)
+    assert run(path, "--mpp", 0.5, "-o", tmp_path / "out").code == 0
+
+
+def test_a_blank_image_is_no_error(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "blank.png"
+    imageio.v3.imwrite(path, np.full((64, 64, 3), 245, np.uint8))
+    ran = run(path, "--mpp", 0.5, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert "0 nuclei" in ran.out
+    assert "blank" in ran.out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == RUN_FILES
+
+
+class TestBadInput:
+    """One clear line each, exit code 2, nothing half-written."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_is_written(self, tmp_path: Path) -> Iterator[None]:
+        yield
+        assert not list((tmp_path / "out").glob("**/*"))
+
+    def test_missing_file(self, run: Run, tmp_path: Path) -> None:
+        refused(run(tmp_path / "no.png", "--mpp", 0.5, "-o", tmp_path / "out"), "no.png")
+
+    def test_not_an_image(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "text.png"
+        path.write_text("hello, this is no picture")
+        refused(run(path, "--mpp", 0.5, "-o", tmp_path / "out"), "text.png", "expected")
+
+    def test_empty_file(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "empty.png"
+        path.touch()
+        refused(run(path, "--mpp", 0.5, "-o", tmp_path / "out"), "empty.png")
+
+    def test_empty_folder(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "images").mkdir()
+        refused(run(tmp_path / "images", "--mpp", 0.5, "-o", tmp_path / "out"), "images", ".png")
+
+    def test_one_pixel(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "dot.png"
+        imageio.v3.imwrite(path, np.zeros((1, 1, 3), np.uint8))
+        refused(run(path, "--mpp", 0.5, "-o", tmp_path / "out"), "dot", "1 x 1")
+
+    def test_stack(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "stack.tif"
+        tifffile.imwrite(path, np.zeros((5, 64, 64), np.uint8), photometric="minisblack")
+        refused(run(path, "--mpp", 0.5, "-o", tmp_path / "out"), "stack", "5")
+
+    def test_no_scale(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        refused(run(picture, "-o", tmp_path / "out"), "--mpp 0.25")
+
+    @pytest.mark.parametrize("mpp", ["abc", "0", "-1", "nan", "inf", "0.01", "21"])
+    def test_scale_that_is_none(self, run: Run, picture: Path, tmp_path: Path, mpp: str) -> None:
+        refused(run(picture, f"--mpp={mpp}", "-o", tmp_path / "out"), mpp, "0.05 to 20")
+
+    def test_unknown_model(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", model="defualt")
+        refused(ran, "defualt", "default")
+
+    def test_model_with_nan(
+        self, run: Run, small_model: Path, picture: Path, tmp_path: Path
+    ) -> None:
+        from safetensors.torch import load_file, save_file
+
+        from nuguide.models.card import read_card
+
+        weights = load_file(small_model / "model.safetensors")
+        weights[next(k for k in weights if k.endswith("weight"))].view(-1)[0] = float("nan")
+        sick = tmp_path / "sick"
+        sick.mkdir()
+        save_file(weights, sick / "model.safetensors")
+        digest = hashlib.sha256((sick / "model.safetensors").read_bytes()).hexdigest()
+        card = read_card(small_model / "model.toml").model_copy(update={"sha256": digest})
+        (sick / "model.toml").write_text(card.to_toml())
+        refused(run(picture, "--mpp", 0.5, "-o", tmp_path / "out", model=sick), "NaN")
+
+    def test_unknown_device(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", "--device", "abacus")
+        refused(ran, "abacus", "cpu")
+
+    def test_out_is_a_file(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        place = tmp_path / "taken"
+        place.write_text("mine")
+        refused(run(picture, "--mpp", 0.5, "-o", place), "taken", "-o")
+        assert place.read_text() == "mine"
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_no_permission(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        locked = tmp_path / "locked"
+        locked.mkdir(mode=0o500)
+        refused(run(picture, "--mpp", 0.5, "-o", locked / "in"), "locked", "Permission denied")
+
+
+def test_another_run_in_the_folder_is_refused(run: Run, picture: Path, tmp_path: Path) -> None:
+    assert run(picture, "--mpp", 0.5, "-o", tmp_path / "out").code == 0
+    refused(
+        run(picture, "--mpp", 0.4, "-o", tmp_path / "out"), "there 0.5, here 0.4", "--overwrite"
+    )
+    again = run(picture, "--mpp", 0.5, "-o", tmp_path / "out")
+    assert again.code == 0
+    assert "done before" in again.out
