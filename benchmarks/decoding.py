@@ -24,11 +24,10 @@ from nuguide.slides.reader import from_array
 from nuguide.slides.regions import plan_regions
 
 GRID = {
-    "foreground_threshold": (0.4, 0.45, 0.5, 0.55),
+    "foreground_threshold": (0.4, 0.45, 0.5),
     "smoothing_um": (0.5, 0.75, 1.0),
     "peak_threshold": (0.1, 0.3, 0.45),
-    "peak_min_distance_um": (1.5, 2.0, 2.5, 3.0),
-    "min_area_um2": (5.0, 10.0),
+    "peak_min_distance_um": (1.5, 2.0, 3.0),
 }
 
 
