@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +15,6 @@ from nuguide.guides.student import StudentGuide
 from nuguide.models.card import Card, GuideSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model, NamedGuide
-from nuguide.networks.fusion import FusionMode
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import (
     RECIPE_FILE,
@@ -30,11 +31,19 @@ CITATION = (
 
 
 def load_student(run: Path) -> StudentGuide:
-    """Load the best student of a distillation's run, in evaluation mode."""
+    """Load the best student of a distillation's run, in evaluation mode.
+
+    Raises
+    ------
+    RecipeError
+        If ``run`` is no such run, or has no checkpoint yet.
+    """
     recipe = recipe_of(run)
     if not isinstance(recipe, DistillationRecipe):
-        raise RecipeError(f"{run} is the run of a network; expected that of a distillation")
-    student = StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student)
+        raise RecipeError(
+            f"{run} is the run of a network; expected that of a distillation; give a student's run"
+        )
+    student = StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student.model_dump())
     student.load_state_dict(_part(best_state(run), "student."))
     return student.eval()
 
@@ -51,14 +60,23 @@ def load_trained(run: Path) -> Model:
     -------
     Model
         Its card has the recipe's name, no scores yet, and a digest that saving replaces.
+
+    Raises
+    ------
+    RecipeError
+        If ``run`` is no such run, or has no checkpoint yet.
     """
     recipe = recipe_of(run)
     if not isinstance(recipe, SegmentationRecipe):
-        raise RecipeError(f"{run} is the run of a student; expected that of a segmentation")
-    state = best_state(run)
+        raise RecipeError(
+            f"{run} is the run of a student; expected that of a segmentation; give a network's run"
+        )
+    checkpoint = read_checkpoint(best_path(run))
+    state = checkpoint["state_dict"]
     network = build_network(recipe.network.architecture, **recipe.network.options)
     network.load_state_dict(_part(state, "network."))
-    guide, spec = _guide(recipe, state)
+    # What was never trained is taken as it was: a moving average of it is off by its rounding.
+    guide, spec = _guide(recipe, network, checkpoint.get("current_model_state", state))
     return Model(network.eval(), guide, _card(recipe, network, spec))
 
 
@@ -80,19 +98,58 @@ def recipe_of(run: Path) -> Recipe:
     """Read the recipe a run was made with."""
     path = run / RECIPE_FILE
     if not path.is_file():
-        raise RecipeError(f"{run} is no run of a training; expected a folder with {RECIPE_FILE}")
-    return checked_recipe(json.loads(path.read_text()), str(path))
+        raise RecipeError(
+            f"{run} is no run of a training; expected a folder with {RECIPE_FILE}; "
+            "check the path, or train it first"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RecipeError(
+            f"{path} cannot be read as JSON ({error}); expected the recipe of a run; "
+            "train anew into another folder"
+        ) from error
+    return checked_recipe(values, str(path))
+
+
+def best_path(run: Path) -> Path:
+    """Return where a run keeps the checkpoint that validated best."""
+    return run / "checkpoints" / "best.ckpt"
+
+
+def last_path(run: Path) -> Path:
+    """Return where a run keeps the checkpoint of its last whole epoch."""
+    return run / "checkpoints" / "last.ckpt"
 
 
 def best_state(run: Path) -> dict[str, torch.Tensor]:
     """Read the averaged weights of the checkpoint that validated best."""
-    path = run / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise RecipeError(f"{run} has no {path.name} yet; expected one full epoch; go on training")
-    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
-        "state_dict"
-    ]
+    state: dict[str, torch.Tensor] = read_checkpoint(best_path(run))["state_dict"]
     return state
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of Lightning's as plain values and tensors, on the CPU.
+
+    Raises
+    ------
+    RecipeError
+        If it is missing or damaged.
+    """
+    if not path.is_file():
+        raise RecipeError(
+            f"{path.parent.parent} has no {path.name} yet; expected at least one whole epoch; "
+            "go on training"
+        )
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        # torch's own text advises to unpickle without care: it is not passed on.
+        raise RecipeError(
+            f"{path} cannot be read ({type(error).__name__}); expected a checkpoint of a run; "
+            "train anew into another folder"
+        ) from error
+    return checkpoint
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -100,19 +157,16 @@ def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
 
 
 def _guide(
-    recipe: SegmentationRecipe, state: dict[str, torch.Tensor]
+    recipe: SegmentationRecipe, network: nn.Module, state: dict[str, torch.Tensor]
 ) -> tuple[Guide | None, GuideSpec]:
+    if not getattr(network, "reads_tokens", False):
+        return None, GuideSpec()  # a guide of the training alone is no part of the model
     if recipe.guide.kind == "student":
         student = load_student(Path(recipe.guide.name))
         # The network was trained with what its own checkpoint holds, whatever became of the other.
         student.load_state_dict(_part(state, "guide."))
         return student.eval(), GuideSpec(kind="student", name=student.name, options=student.options)
-    if (
-        recipe.guide.kind == "named"
-        and FusionMode(str(recipe.network.options.get("fusion", "none"))).reads_tokens
-    ):
-        return NamedGuide(recipe.guide.name, recipe.guide.field_um), recipe.guide
-    return None, GuideSpec()  # a guide of the training alone is no part of the model
+    return NamedGuide(recipe.guide.name, recipe.guide.field_um), recipe.guide
 
 
 def _card(recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:

@@ -1,28 +1,35 @@
 """One command's worth of training: samples, tokens, Lightning's trainer, checkpoints, resume."""
 
-import warnings
 from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.callbacks.progress import RichProgressBar
-from lightning.pytorch.loggers import CSVLogger
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import OutputError, RecipeError
+from nuguide.errors import RecipeError
 from nuguide.guides.base import Guide
 from nuguide.guides.registry import load_guide
+from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
-from nuguide.training.finish import load_student
+from nuguide.training.finish import (
+    best_path,
+    last_path,
+    load_student,
+    read_checkpoint,
+)
+from nuguide.training.log import open_log, without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.recipe import (
-    RECIPE_FILE,
     DistillationRecipe,
     Recipe,
     SegmentationRecipe,
 )
 from nuguide.training.teacher import cached_tokens
+
+FIELD_TOKENS = 64
+"""Tokens along a field of a SAM encoder: 1024 px in patches of 16."""
 
 
 def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
@@ -48,9 +55,13 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     Raises
     ------
     OutputError
-        If ``out`` holds the run of another recipe.
+        If ``out`` holds the run of another recipe, or cannot be written.
+    DataSetError
+        If ``data`` is no data set with the recipe's split and a part of validation.
+    RecipeError
+        If guide and network do not go together, or a checkpoint is damaged.
     """
-    _claim(out, recipe)
+    refuse_another_run(out, recipe)
     samples, validation = list(open_dataset(data, recipe.split)), list(_validation(data))
     if isinstance(recipe, DistillationRecipe):
         monitor = "validation_cosine_standardised"
@@ -58,46 +69,45 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     else:
         monitor = "validation_aji"
         module = _segmentation(recipe, samples, validation, out)
-    best = ModelCheckpoint(
-        out / "checkpoints", filename="best", monitor=monitor, mode="max", save_last=True
-    )
-    best.CHECKPOINT_EQUALS_CHAR = "-"
+    claim(out, recipe)  # only now, when data, guide and network have been found good
+    with without_noise():
+        _train(module, recipe, out, monitor, progress)
+    return best_path(out)
+
+
+def _train(
+    module: L.LightningModule, recipe: Recipe, out: Path, monitor: str, progress: bool
+) -> None:
+    best, last = best_path(out), last_path(out)
+    done = read_checkpoint(last)["global_step"] if last.is_file() else 0
+    # Without counters: a run that goes on replaces the files of the one that was stopped. And two
+    # of them: Lightning's own save_last would keep the last of those that were best.
+    keep = [
+        ModelCheckpoint(
+            best.parent, best.stem, monitor=monitor, mode="max", enable_version_counter=False
+        ),
+        ModelCheckpoint(last.parent, last.stem, enable_version_counter=False),
+    ]
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
         max_epochs=-(-recipe.steps // recipe.epoch_steps),
         gradient_clip_val=recipe.clip,
-        callbacks=[best, *_averaging(recipe), *_bar(progress)],
-        logger=CSVLogger(out, name="", version="log"),
+        callbacks=[*keep, *_averaging(recipe), *_bar(progress)],
+        logger=open_log(out, done),
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=min(10, recipe.epoch_steps),
     )
-    last = out / "checkpoints" / "last.ckpt"
-    with warnings.catch_warnings():
-        # Crops are made in the training process: at two cores a worker would only take from it.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    return Path(best.best_model_path)
-
-
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Write the recipe into a new folder, or check that the folder's is the same."""
-    path, text = out / RECIPE_FILE, recipe.model_dump_json(indent=1)
-    if path.is_file() and path.read_text() != text:
-        raise OutputError(
-            f"{out} holds the run of another recipe; expected the same or a new folder; "
-            f"compare with {path}, or give another --out"
-        )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as error:
-        raise OutputError(
-            f"{out} cannot be written ({error.strerror}); give another --out"
-        ) from error
+        trainer.fit(module, ckpt_path=str(last) if done else None, weights_only=True)
+    except SystemExit as end:
+        # Lightning leaves so when Ctrl-C is pressed; the program has its own way to say it.
+        if trainer.interrupted:
+            raise KeyboardInterrupt from end
+        raise
 
 
 def _validation(data: Path) -> list[Sample]:
@@ -117,8 +127,11 @@ def _bar(progress: bool) -> list[Callback]:
 
 def _token_maps(guide: Guide, samples: list[Sample], out: Path) -> list[TokenMap]:
     if guide.field_um is None:
-        raise RecipeError(f"{guide.name} reads any extent; expected a guide with a field to cache")
-    token_um = guide.field_um / 64
+        raise RecipeError(
+            f"{guide.name} reads any extent; expected a guide with a field, whose tokens are kept; "
+            "name one of 'nuguide guides list'"
+        )
+    token_um = guide.field_um / FIELD_TOKENS
     folder = out.parent / "tokens"
     return [
         TokenMap(cached_tokens(guide, sample.image, sample.mpp, folder), token_um)
@@ -143,9 +156,20 @@ def _segmentation(
     recipe: SegmentationRecipe, samples: list[Sample], validation: list[Sample], out: Path
 ) -> SegmentationTraining:
     if recipe.guide.kind == "none":
-        return SegmentationTraining(recipe, samples, validation)
+        module = SegmentationTraining(recipe, samples, validation)
+        if getattr(module.network, "reads_tokens", False):
+            raise RecipeError(
+                f"the network of the recipe {recipe.name} reads tokens, its guide is 'none'; "
+                "expected a guide that makes them; set guide.kind and guide.name"
+            )
+        return module
     if recipe.guide.kind == "student":
         student = load_student(Path(recipe.guide.name))
+        if student.mpp != recipe.mpp:
+            raise RecipeError(
+                f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "
+                f"{recipe.mpp:g}, the recipe's; change mpp, or distil a student at it"
+            )
         return SegmentationTraining(recipe, samples, validation, guide=student)
     guide = _required_guide(recipe.guide.name, recipe.guide.field_um)
     tokens = _token_maps(guide, samples, out)
@@ -155,5 +179,8 @@ def _segmentation(
 def _required_guide(name: str, field_um: float | None) -> Guide:
     guide = load_guide(name, field_um=field_um)
     if guide is None:
-        raise RecipeError(f"guide {name!r} is no encoder; expected one of 'nuguide guides list'")
+        raise RecipeError(
+            f"guide {name!r} makes no tokens; expected one that does; "
+            "name one of 'nuguide guides list'"
+        )
     return guide

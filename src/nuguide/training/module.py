@@ -62,7 +62,8 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             epoch=self.current_epoch,
             length=recipe.batch * recipe.epoch_steps,
         )
-        return DataLoader(crops, batch_size=recipe.batch)
+        # A generator of its own: asking for batches shall not move the one that dropout draws from.
+        return DataLoader(crops, batch_size=recipe.batch, generator=torch.Generator())
 
     def val_dataloader(self) -> DataLoader[int]:
         """Return the indices of the validation images."""
@@ -176,7 +177,9 @@ class DistillationTraining(_Training):
     ):
         super().__init__(recipe, fit, validation, tokens)
         torch.manual_seed(recipe.seed)
-        self.student = StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student)
+        self.student = StudentGuide(
+            teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student.model_dump()
+        )
         every = torch.cat([each.values.float().flatten(1) for each in tokens], dim=1)
         self.student.token_mean.copy_(every.mean(1)[:, None, None])
         self.student.token_std.copy_(every.std(1)[:, None, None])
@@ -205,5 +208,6 @@ class DistillationTraining(_Training):
 
 
 def standardised(tokens: Tensor) -> Tensor:
-    """Bring each channel of a batch of tokens to mean 0 and variance 1 over the batch."""
-    return (tokens - tokens.mean((0, 2, 3), True)) / (tokens.std((0, 2, 3), True) + 1e-6)
+    """Bring each channel of tokens, (B, 256, h, w), to mean 0 and variance 1 over the batch."""
+    mean = tokens.mean((0, 2, 3), keepdim=True)
+    return (tokens - mean) / (tokens.std((0, 2, 3), keepdim=True) + 1e-6)

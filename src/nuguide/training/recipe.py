@@ -1,15 +1,18 @@
 """Recipes: everything that decides a training, as one typed, frozen value read from TOML."""
 
 import json
+import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from nuguide.errors import RecipeError
-from nuguide.models.card import Decoding, GuideSpec, NetworkSpec, TrainingData
+from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, TrainingData
+from nuguide.units import MPP_RANGE
 
+Mpp = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -77,7 +80,7 @@ class _Recipe(_Part):
     Attributes
     ----------
     name : str
-        Names the run's folder and the model.
+        Names the run's folder and the model: lower case, digits, ``.``, ``_`` and ``-``.
     split : str
         Part of the data set to fit on; ``validation`` is what choices are made on.
     seed : int
@@ -87,7 +90,8 @@ class _Recipe(_Part):
     crop_px, batch : int
         Side of a crop at ``mpp``, px, and crops a step.
     steps, epoch_steps : int
-        Steps in all, and between two validations (a checkpoint is written at each).
+        Steps in all (rounded up to whole epochs), and of an epoch: after each, the images of
+        validation are scored and a checkpoint is written.
     learning_rate, weight_decay, warmup_steps
         Of AdamW, with a linear warm-up and a cosine decline to zero.
     clip : float
@@ -96,10 +100,10 @@ class _Recipe(_Part):
         Decay of the moving average of the weights; the average is what is validated and kept.
     """
 
-    name: str
+    name: Name
     split: Literal["fit", "train"] = "fit"
     seed: int = 0
-    mpp: PositiveFloat = 0.5
+    mpp: Mpp = 0.5
     crop_px: PositiveInt = 256
     batch: PositiveInt = 4
     steps: PositiveInt = 2400
@@ -132,8 +136,23 @@ class SegmentationRecipe(_Recipe):
     guide: GuideSpec = GuideSpec()
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
-    licence: str = "not stated"
+    licence: Text = "not stated"
     training_data: tuple[TrainingData, ...] = ()
+
+
+class StudentShape(_Part):
+    """Size of a student; see ``nuguide.guides.student.StudentGuide``.
+
+    Attributes
+    ----------
+    widths : four of int
+        Channels at strides 2, 4, 8 and 16.
+    blocks : int
+        Residual blocks at each of strides 4, 8 and 16.
+    """
+
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 64, 96, 128)
+    blocks: PositiveInt = 2
 
 
 class DistillationRecipe(_Recipe):
@@ -141,16 +160,28 @@ class DistillationRecipe(_Recipe):
 
     Attributes
     ----------
-    teacher, field_um
-        Name of the guide and its field, um.
-    student : dict
-        Options of ``nuguide.guides.student.StudentGuide``.
+    teacher : str
+        Name of the guide.
+    field_um : float
+        Its field, um: 256 times ``mpp``, so that its tokens and the student's are of one size
+        (64 tokens a field, 4 px a token).
+    student : StudentShape
+        Size of the student.
     """
 
     kind: Literal["distillation"]
     teacher: str = "tinyvit-sam"
     field_um: PositiveFloat = 128.0
-    student: dict[str, Any] = {}
+    student: StudentShape = StudentShape()
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if not math.isclose(self.field_um, 256 * self.mpp, rel_tol=1e-6):
+            raise ValueError(
+                f"field_um is {self.field_um:g} at {self.mpp:g} um/px; expected 256 times mpp, "
+                f"{256 * self.mpp:g}"
+            )
+        return self
 
 
 Recipe = SegmentationRecipe | DistillationRecipe
@@ -184,13 +215,15 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
     if not source.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         raise RecipeError(
-            f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}"
+            f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}; "
+            "check the name"
         )
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise RecipeError(
-            f"{source} is no TOML ({error}); expected a recipe, see {RECIPES}"
+            f"{source} cannot be read as TOML ({error}); expected a recipe; begin with one out of "
+            f"{RECIPES}"
         ) from error
     for key, value in (changes or {}).items():
         _assign(values, key.split("."), value)
@@ -198,21 +231,48 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
 
 
 def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Turn plain values into a recipe, or say in one line which is refused and why."""
+    """Turn plain values into a recipe.
+
+    Parameters
+    ----------
+    values : dict
+        As TOML or JSON give them.
+    source : str
+        Where they came from, for the error message.
+
+    Raises
+    ------
+    RecipeError
+        Naming the first value that is missing, unknown or refused.
+    """
     try:
         # JSON is the form in which pydantic's strict mode takes an array for a tuple.
         return _ADAPTER.validate_json(json.dumps(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{source}: {_first_fault(error)}; correct it") from error
+    except TypeError as error:
         raise RecipeError(
-            f"{source}: {where or 'kind'} is {first.get('input')!r}; {first['msg']}"
+            f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
+            "tables; put it in quotes"
         ) from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    # The first part of the place is the recipe's kind, which is no key of the file.
+    where = ".".join(str(part) for part in fault["loc"][1:])
+    if fault["type"] == "extra_forbidden":
+        return f"{where} is unknown; expected a key that recipes have"
+    got, message = fault["input"], fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(got, dict) else f" (got {str(got)[:80]!r})"
+    return f"{where}: {message}{shown}" if where else f"{message}{shown}"
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise RecipeError(f"--set {'.'.join(keys)}: {key} holds a value; expected a table")
+            raise RecipeError(
+                f"--set {'.'.join(keys)}: {key} holds a value; expected a table; see the recipe"
+            )
     values[keys[-1]] = value

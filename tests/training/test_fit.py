@@ -1,0 +1,352 @@
+import csv
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nuguide.errors import DataSetError, OutputError, RecipeError
+from nuguide.models.registry import load
+from nuguide.segmentation.predictor import predict_maps
+from nuguide.training.finish import (
+    finish,
+    load_student,
+    load_trained,
+    read_checkpoint,
+)
+from nuguide.training.fit import fit
+from nuguide.training.module import SegmentationTraining
+
+STEPS = 6  # three epochs
+CHECKPOINTS = ("best.ckpt", "last.ckpt")
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log" / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    for name in CHECKPOINTS:
+        first, second = (read_checkpoint(run / "checkpoints" / name) for run in (one, other))
+        for part in ("state_dict", "current_model_state"):
+            assert first[part].keys() == second[part].keys()
+            different = [k for k in first[part] if not torch.equal(first[part][k], second[part][k])]
+            assert different == [], f"{name}, {part}"
+    assert rows(one) == rows(other)
+
+
+def change_of_weights(run: Path, prefix: str) -> float:
+    last = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    return max(
+        float((value - last["current_model_state"][key]).abs().max())
+        for key, value in last["state_dict"].items()
+        if key.startswith(prefix)
+    )
+
+
+@pytest.fixture
+def dies_in_epoch(monkeypatch):
+    """Return a function that lets trainings die in the second step of an epoch, or of none."""
+    step = SegmentationTraining.training_step
+
+    def choose(epoch: int | None, error: type[BaseException] = ZeroDivisionError) -> None:
+        def dying(self, batch, index):
+            if (self.current_epoch, index) == (epoch, 1):
+                raise error
+            return step(self, batch, index)
+
+        monkeypatch.setattr(SegmentationTraining, "training_step", dying)
+
+    return choose
+
+
+@pytest.fixture(scope="module")
+def whole(data, make_segmentation, tmp_path_factory) -> Path:
+    """Return the run of an unguided network that was never stopped."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    best = fit(make_segmentation(steps=STEPS), data, run, progress=False)
+    assert best == run / "checkpoints" / "best.ckpt"
+    return run
+
+
+@pytest.fixture(scope="module")
+def student_run(data, make_distillation, fake_teacher, tmp_path_factory) -> Path:
+    """Return the run of a student of the fake teacher, one epoch."""
+    run = tmp_path_factory.mktemp("runs") / "student"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+        fit(make_distillation(steps=2), data, run, progress=False)
+    return run
+
+
+def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
+    assert {path.name for path in whole.iterdir()} == {"recipe.json", "checkpoints", "log"}
+    assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
+    scored = [row for row in rows(whole) if row["validation_aji"]]
+    assert [(row["epoch"], row["step"]) for row in scored] == [("0", "1"), ("1", "3"), ("2", "5")]
+    losses = [float(row["loss_epoch"]) for row in rows(whole) if row["loss_epoch"]]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+
+
+def test_the_last_checkpoint_is_that_of_the_last_epoch_though_another_was_better(
+    data, make_segmentation, tmp_path: Path, monkeypatch
+):
+    falling = iter([0.5, 0.4])
+    scores = {"dice_foreground": 0.0, "pq": 0.0}
+    monkeypatch.setattr("nuguide.training.module.score", lambda *_: scores | {"aji": next(falling)})
+    fit(make_segmentation(), data, tmp_path / "run", progress=False)
+    steps = [
+        read_checkpoint(tmp_path / "run" / "checkpoints" / name)["global_step"]
+        for name in CHECKPOINTS
+    ]
+    assert steps == [2, 4]
+
+
+def test_a_stopped_run_goes_on_as_if_never_stopped(
+    data, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch
+):
+    run, recipe = tmp_path / "run", make_segmentation(steps=STEPS)
+    dies_in_epoch(2)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, run, progress=False)
+    dies_in_epoch(None)
+    fit(recipe, data, run, progress=False)
+    assert_equal_runs(whole, run)
+
+
+def test_a_killed_process_goes_on_as_if_never_stopped(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    """SIGKILL in the second step of the second epoch: nothing gets a chance to tidy up."""
+    run, recipe = tmp_path / "run", make_segmentation(steps=STEPS)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    program = textwrap.dedent("""
+        import json, os, signal, sys
+        from pathlib import Path
+        from nuguide.training import fit, module, recipe
+
+        step = module.SegmentationTraining.training_step
+
+        def killing(self, batch, index):
+            if (self.current_epoch, index) == (1, 1):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self, batch, index)
+
+        module.SegmentationTraining.training_step = killing
+        values = json.loads(Path(sys.argv[1]).read_text())
+        chosen = recipe.checked_recipe(values, "test")
+        fit.fit(chosen, Path(sys.argv[2]), Path(sys.argv[3]), progress=False)
+    """)
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "recipe.json"), str(data), str(run)],
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    fit(recipe, data, run, progress=False)
+    assert_equal_runs(whole, run)
+
+
+def test_a_first_best_checkpoint_without_a_last_one_is_replaced(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    """Stopped between the first writing of the two: the run begins anew in their place."""
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(whole / "recipe.json", run)
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"of another time")
+    fit(make_segmentation(steps=STEPS), data, run, progress=False)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == set(CHECKPOINTS)
+    assert_equal_runs(whole, run)
+
+
+def test_a_finished_run_is_left_as_it_is(data, make_segmentation, whole: Path, tmp_path: Path):
+    shutil.copytree(whole, tmp_path / "before")
+    assert fit(make_segmentation(steps=STEPS), data, whole, progress=False).is_file()
+    assert_equal_runs(tmp_path / "before", whole)
+
+
+def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(
+    data, make_segmentation, whole: Path
+):
+    before = (whole / "recipe.json").read_bytes()
+    with pytest.raises(OutputError, match=r"\(steps 6, now 8\); expected"):
+        fit(make_segmentation(steps=8), data, whole, progress=False)
+    assert (whole / "recipe.json").read_bytes() == before
+
+
+def test_a_failed_start_leaves_no_folder_behind(tmp_path: Path, make_segmentation, data):
+    with pytest.raises(DataSetError):
+        fit(make_segmentation(), tmp_path / "absent", tmp_path / "run", progress=False)
+    guide = {"kind": "student", "name": str(tmp_path / "no-student")}
+    with pytest.raises(RecipeError, match="is no run of a training"):
+        fit(make_segmentation(guide=guide), data, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, make_segmentation, data):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        fit(make_segmentation(), data, tmp_path / "file" / "run", progress=False)
+
+
+def test_ctrl_c_is_passed_on(tmp_path: Path, make_segmentation, data, dies_in_epoch):
+    dies_in_epoch(0, KeyboardInterrupt)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_segmentation(), data, tmp_path / "run", progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
+
+
+def test_lightning_does_not_advertise(tmp_path: Path, make_segmentation, data, caplog):
+    with caplog.at_level(logging.INFO):
+        for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+            logging.getLogger(name).addHandler(caplog.handler)
+        fit(make_segmentation(steps=2), data, tmp_path / "run", progress=False)
+        for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+            logging.getLogger(name).removeHandler(caplog.handler)
+    assert "max_epochs=1" in caplog.text, "useful lines stay"
+    assert "Tip" not in caplog.text
+
+
+def test_without_a_moving_average_the_weights_themselves_are_kept(
+    tmp_path: Path, make_segmentation, data
+):
+    fit(make_segmentation(steps=2, ema=0.0), data, tmp_path / "run", progress=False)
+    assert "current_model_state" not in read_checkpoint(
+        tmp_path / "run" / "checkpoints" / "last.ckpt"
+    )
+    assert load_trained(tmp_path / "run").guide is None
+
+
+def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, sample):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for _ in range(2):  # the same command again writes the same model
+        assert finish(run) == run / "model"
+    model = load(run / "model")
+    assert (model.card.name, model.card.mpp, model.guide) == ("quick", 0.5, None)
+    maps = predict_maps(model, sample.image)
+    assert maps.foreground.shape == maps.distance.shape == sample.labels.shape
+    averaged = read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]
+    assert all(
+        torch.equal(averaged[f"network.{key}"], value)
+        for key, value in model.network.state_dict().items()
+    )
+
+
+def test_a_student_is_distilled(student_run: Path, fake_teacher):
+    (scored,) = (row for row in rows(student_run) if row["validation_cosine"])
+    assert -1 <= float(scored["validation_cosine_standardised"]) <= 1
+    student = load_student(student_run)
+    assert not student.training
+    assert student.teacher == "tinyvit-sam"
+    assert student.token_std.min() > 0
+    assert not torch.equal(student.token_mean, torch.zeros_like(student.token_mean))
+    assert finish(student_run) is None
+    # Two images to fit on and one of validation, one field each: the teacher is asked once.
+    assert fake_teacher.calls == 3
+    assert len(list((student_run.parent / "tokens").iterdir())) == 3
+
+
+def test_a_guide_inside_a_network_in_training_stays_as_it_was(
+    data, make_guided, student_run: Path, tmp_path: Path, sample
+):
+    """Neither gradient, nor batch-norm's statistics, nor the moving average may move it."""
+    student, run = load_student(student_run), tmp_path / "guided"
+    fit(make_guided(student_run), data, run, progress=False)
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    for key, value in student.state_dict().items():
+        assert torch.equal(checkpoint["current_model_state"][f"guide.{key}"], value)
+    assert change_of_weights(run, "network.") > 1e-4, "the network did train"
+    finish(run)
+    model = load(run / "model")
+    assert model.guide.sha256 == student.sha256
+    assert predict_maps(model, sample.image).foreground.shape == sample.labels.shape
+
+
+def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
+    data, make_segmentation, fake_teacher, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    options = {"width": 2, "fusion": "cross", "fusion_level": 3, "window": 4}
+    recipe = make_segmentation(
+        steps=2,
+        network={"architecture": "eunet3plus", "options": options},
+        guide={"kind": "named", "name": "tinyvit-sam", "field_um": 128.0},
+    )
+    fit(recipe, data, tmp_path / "run", progress=False)
+    assert len(list((tmp_path / "tokens").iterdir())) == 2
+    card = load_trained(tmp_path / "run").card
+    assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
+
+
+def test_mode_distil_learns_the_tokens_and_needs_no_guide_afterwards(
+    data, make_segmentation, student_run: Path, tmp_path: Path
+):
+    options = {"width": 2, "fusion": "distil", "fusion_level": 3}
+    recipe = make_segmentation(
+        steps=2,
+        network={"architecture": "eunet3plus", "options": options},
+        guide={"kind": "student", "name": str(student_run)},
+        losses={"tokens": 1.0},
+    )
+    fit(recipe, data, tmp_path / "run", progress=False)
+    assert any(
+        np.isfinite(float(r["loss_tokens"])) for r in rows(tmp_path / "run") if r["loss_tokens"]
+    )
+    model = load_trained(tmp_path / "run")
+    assert (model.guide, model.card.guide.kind) == (None, "none")
+
+
+def test_a_network_that_reads_tokens_needs_a_guide(data, make_segmentation, tmp_path: Path):
+    network = {"architecture": "eunet3plus", "options": {"width": 2, "fusion": "cross"}}
+    with pytest.raises(RecipeError, match=r"reads tokens, its guide is 'none'; expected"):
+        fit(make_segmentation(network=network), data, tmp_path / "run", progress=False)
+
+
+def test_a_student_of_another_scale_is_refused_before_training(
+    data, make_guided, student_run: Path, tmp_path: Path
+):
+    with pytest.raises(RecipeError, match=r"reads 0\.5 um/px; expected 0\.25"):
+        fit(make_guided(student_run, mpp=0.25), data, tmp_path / "run", progress=False)
+
+
+def test_a_run_of_the_other_kind_is_refused(whole: Path, student_run: Path):
+    with pytest.raises(RecipeError, match="expected that of a distillation"):
+        load_student(whole)
+    with pytest.raises(RecipeError, match="expected that of a segmentation"):
+        load_trained(student_run)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 truncated", b"\x80\x02N."])
+def test_a_missing_or_damaged_checkpoint_is_one_clear_line(
+    whole: Path, tmp_path: Path, content: bytes | None
+):
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(whole / "recipe.json", tmp_path)
+    if content is not None:
+        (tmp_path / "checkpoints" / "best.ckpt").write_bytes(content)
+    with pytest.raises(RecipeError) as error:
+        load_trained(tmp_path)
+    assert "best.ckpt" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_recipe_of_a_run_is_one_clear_line(tmp_path: Path):
+    (tmp_path / "recipe.json").write_text('{"kind": "segm')
+    with pytest.raises(RecipeError, match=r"recipe\.json cannot be read as JSON"):
+        finish(tmp_path)

@@ -1,0 +1,136 @@
+import datetime
+import re
+from pathlib import Path
+
+import pytest
+
+from nuguide.errors import RecipeError
+from nuguide.guides.student import StudentGuide
+from nuguide.networks.registry import build_network
+from nuguide.training.recipe import (
+    RECIPES,
+    DistillationRecipe,
+    SegmentationRecipe,
+    checked_recipe,
+    read_recipe,
+)
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def refusal(*arguments, **keywords) -> str:
+    with pytest.raises(RecipeError) as error:
+        read_recipe(*arguments, **keywords)
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 500
+    return text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packaged_recipes_load_and_build(name: str):
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    if isinstance(recipe, SegmentationRecipe):
+        build_network(recipe.network.architecture, **recipe.network.options)
+    else:
+        StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student.model_dump())
+
+
+def test_there_are_packaged_recipes():
+    assert {"default", "student", "unguided"} <= set(NAMES)
+
+
+def test_the_unguided_recipe_differs_from_the_default_by_its_guide_alone():
+    guided, unguided = read_recipe("default"), read_recipe("unguided")
+    assert isinstance(guided, SegmentationRecipe)
+    assert isinstance(unguided, SegmentationRecipe)
+    aside = {"name", "network", "guide", "training_data", "licence"}
+    assert guided.model_dump(exclude=aside) == unguided.model_dump(exclude=aside)
+    assert guided.network.architecture == unguided.network.architecture
+    for key, value in unguided.network.options.items():
+        assert guided.network.options[key] == value
+
+
+def test_dotted_keys_change_values():
+    changes = {"steps": 7, "network.options.width": 4, "augmentation.scale": [1.0, 1.5]}
+    recipe = read_recipe("default", changes)
+    assert isinstance(recipe, SegmentationRecipe)
+    assert (recipe.steps, recipe.network.options["width"]) == (7, 4)
+    assert recipe.augmentation.scale == (1.0, 1.5)
+    assert recipe.network.options["fusion"] == "cross", "what is not named stays"
+
+
+def test_a_recipe_survives_being_written(tmp_path: Path):
+    for name in NAMES:
+        recipe = read_recipe(name)
+        assert checked_recipe(recipe.model_dump(mode="json"), "again") == recipe
+
+
+def test_a_file_is_read_by_its_path(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text('kind = "distillation"\nname = "mine"\nfield_um = 64.0\nmpp = 0.25\n')
+    recipe = read_recipe(path)
+    assert isinstance(recipe, DistillationRecipe)
+    assert (recipe.name, recipe.field_um) == ("mine", 64.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"nonsense": 1}, "nonsense is unknown"),
+        ({"augmentation.nonsense": 1}, "augmentation.nonsense is unknown"),
+        ({"steps": "many"}, "steps: .*'many'"),
+        ({"steps": 0}, "steps: .*'0'"),
+        ({"batch": -1}, "batch: "),
+        ({"mpp": 50.0}, "mpp: "),
+        ({"learning_rate": float("nan")}, "learning_rate: "),
+        ({"ema": 1.0}, "ema: "),
+        ({"augmentation.grey": 1.5}, "augmentation.grey: "),
+        ({"augmentation": 3}, "augmentation: "),
+        ({"split": "test"}, "split: .*'fit' or 'train'"),
+        ({"name": "../elsewhere"}, "name: "),
+        ({"name": "My Run"}, "name: "),
+        ({"licence": ""}, "licence: "),
+        ({"kind": "x"}, "'segmentation', 'distillation'"),
+        ({"guide.kind": "named", "guide.name": "a/b"}, "guide: .*path on one machine"),
+        ({"steps.more": 1}, "steps holds a value; expected a table"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(changes: dict, said: str):
+    text = refusal("default", changes)
+    assert re.search(said, text), text
+
+
+def test_a_students_tokens_are_on_one_grid_with_its_teachers():
+    assert "expected 256 times mpp, 128" in refusal("student", {"field_um": 64.0})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("widths", [4, 8, 8]), ("widths", [0, 8, 8, 8]), ("blocks", 0), ("x", 1)]
+)
+def test_a_students_shape_is_checked(key: str, value):
+    assert f"student.{key}" in refusal("student", {f"student.{key}": value})
+
+
+def test_a_missing_kind_or_network_is_named():
+    with pytest.raises(RecipeError, match="kind"):
+        checked_recipe({"name": "x"}, "test")
+    with pytest.raises(RecipeError, match="network: Field required"):
+        checked_recipe({"kind": "segmentation", "name": "x"}, "test")
+
+
+def test_a_date_is_refused():
+    assert "holds a date" in refusal("default", {"name": datetime.date(2020, 1, 1)})
+
+
+def test_an_unknown_name_lists_the_known(tmp_path: Path):
+    text = refusal("defualt")
+    assert all(name in text for name in NAMES)
+
+
+@pytest.mark.parametrize("content", [b"kind = ", b"\xff\xfe\x00", b"a = 1\na = 2"])
+def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    assert "cannot be read as TOML" in refusal(path)
