@@ -12,12 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nuguide.datasets.base import Sample
+from nuguide.guides.student import TOKEN_PX
 from nuguide.training.augmentation import Coordinates, augmented_crop
 from nuguide.training.recipe import Augmentation
 from nuguide.training.targets import normalised_distance
-
-TOKEN_PX = 4
-"""Spacing of the tokens handed out with a crop, px: the student's grid."""
 
 Batch = dict[str, Tensor]
 
@@ -50,7 +48,7 @@ class TokenMap:
         Returns
         -------
         Tensor
-            (256, n / 4, n / 4) float32.
+            (256, n / 4, n / 4) float32; the map is mirrored at its edges, as the image is.
 
         Notes
         -----
@@ -102,7 +100,15 @@ class Crops(Dataset[Batch]):
         return self.length
 
     def __getitem__(self, index: int) -> Batch:
-        """Return ``image`` (3, n, n) in 0..1, ``nuclei`` (n, n) int64, ``distance``, ``tokens``."""
+        """Return crop ``index``.
+
+        Returns
+        -------
+        dict of Tensor
+            ``image`` (3, n, n) float32 RGB in 0..1; ``nuclei`` (n, n) int64, 1 in a nucleus, 0
+            elsewhere; ``distance`` (n, n) float32 in 0..1, see ``normalised_distance``; where a
+            guide's are given, ``tokens`` (256, n / 4, n / 4) float32.
+        """
         random = np.random.default_rng((self.seed, self.epoch, index))
         which = int(random.integers(len(self.samples)))
         sample = self.samples[which]

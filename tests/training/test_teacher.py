@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nuguide.errors import GuideError, OutputError
+from nuguide.training.teacher import cached_tokens
+
+RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def guide(make_teacher):
+    return make_teacher()
+
+
+def test_an_image_is_encoded_once(guide, tmp_path: Path):
+    first = cached_tokens(guide, RGB, 0.5, tmp_path / "new" / "tokens")
+    calls = guide.calls
+    second = cached_tokens(guide, RGB, 0.5, tmp_path / "new" / "tokens")
+    assert guide.calls == calls == 1
+    assert torch.equal(first, second)
+    assert first.dtype == torch.float16
+    assert first.shape == (256, 10, 15), "one token for every 2 um of 20 x 30 um"
+    assert len(files(tmp_path / "new" / "tokens")) == 1, "nothing is left beside it"
+
+
+@pytest.mark.parametrize("what", ["pixel", "shape", "mpp", "field", "weights"])
+def test_what_differs_has_a_file_of_its_own(make_teacher, tmp_path: Path, what: str):
+    guide, rgb, mpp = make_teacher(), RGB.copy(), 0.5
+    cached_tokens(guide, rgb, mpp, tmp_path)
+    if what == "pixel":
+        rgb[3, 4, 1] ^= 1
+    elif what == "shape":
+        rgb = rgb.reshape(60, 40, 3)
+    elif what == "mpp":
+        mpp = 0.4
+    elif what == "field":
+        guide.field_um = 256.0
+    else:
+        guide.sha256 = "0" * 64
+    cached_tokens(guide, rgb, mpp, tmp_path)
+    assert guide.calls == 2
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_damaged_file_is_named(guide, tmp_path: Path):
+    cached_tokens(guide, RGB, 0.5, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(GuideError, match=r"is damaged .*; expected .*; delete it"):
+        cached_tokens(guide, RGB, 0.5, tmp_path)
+
+
+def test_an_interrupted_writing_leaves_nothing_that_looks_whole(guide, tmp_path: Path, monkeypatch):
+    def half_written(tensors, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nuguide.training.teacher.save_file", half_written)
+        with pytest.raises(KeyboardInterrupt):
+            cached_tokens(guide, RGB, 0.5, tmp_path)
+    assert files(tmp_path) == set()
+    cached_tokens(guide, RGB, 0.5, tmp_path)
+    assert guide.calls == 2
+
+
+def test_a_folder_that_cannot_be_made_is_refused(guide, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        cached_tokens(guide, RGB, 0.5, tmp_path / "file" / "tokens")
