@@ -1,4 +1,8 @@
-"""Losses; each is 0 at a perfect match, but for ``released_dice``, which says what it is."""
+"""Losses; each is 0 at a perfect match, but for ``released_dice``, which says what it is.
+
+Those of the head ``nuclei`` take (B, 2, H, W) float logits, background and nucleus, and the truth,
+(B, H, W) int64 in {0, 1}. All return a scalar.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,15 +10,15 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean cross-entropy of (B, 2, H, W) logits and (B, H, W) truth in {0, 1} int64."""
+    """Cross-entropy of the softmax of both channels, mean over pixels."""
     return F.cross_entropy(logits, truth)
 
 
 def focal(logits: Tensor, truth: Tensor, gamma: float = 2.0) -> Tensor:
     """Focal loss on a sigmoid per channel, mean over channels and pixels.
 
-    Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4. Shapes as in
-    ``cross_entropy``.
+    Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4; ``gamma`` 0 is the
+    binary cross-entropy.
     """
     channels = torch.stack([1 - truth, truth], dim=1).to(logits.dtype)
     plain = F.binary_cross_entropy_with_logits(logits, channels, reduction="none")
