@@ -1,7 +1,7 @@
 """`nuguide train`: fit what a recipe says."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,15 +31,17 @@ def train(
     from nuguide.training.fit import fit
     from nuguide.training.recipe import read_recipe
 
-    values = {}
+    values: dict[str, Any] = {}
     for change in changes or []:
         key, equals, text = change.partition("=")
+        if not (key and equals):
+            raise RecipeError(
+                f"--set says {change!r}; expected KEY=VALUE; write it such as --set steps=500"
+            )
         try:
             values[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             values[key] = text  # a bare word is a string
-        if not equals:
-            raise RecipeError(f"--set {change!r}; expected KEY=VALUE, such as --set steps=500")
     chosen = read_recipe(recipe, values)
     run = out or Path("runs") / chosen.name
     best = fit(chosen, data, run, progress=sys.stderr.isatty())
