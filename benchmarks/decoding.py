@@ -25,9 +25,8 @@ from nuguide.slides.regions import plan_regions
 
 GRID = {
     "foreground_threshold": (0.4, 0.45, 0.5),
-    "smoothing_um": (0.5, 0.75, 1.0),
-    "peak_threshold": (0.1, 0.3, 0.45),
-    "peak_min_distance_um": (1.5, 2.0, 3.0),
+    "smoothing_um": (0.25, 0.5, 0.75),
+    "prominence": (0.03, 0.05, 0.08, 0.12),
 }
 
 

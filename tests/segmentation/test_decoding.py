@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -34,13 +35,46 @@ def test_without_a_distance_head_the_euclidean_distance_divides() -> None:
     assert decode(Maps(foreground, None, MPP), Decoding()).max() == 2
 
 
-def test_peaks_closer_than_the_least_distance_are_one() -> None:
-    foreground, distance = discs((60, 90), [(30, 30), (30, 36)], 12)
-    distance[:, 33:] *= 0.95  # real peaks are never equal
-    close = Decoding(peak_min_distance_um=5.0, smoothing_um=0.0)
-    assert decode(Maps(foreground, distance, MPP), close).max() == 1
-    fine = Decoding(peak_min_distance_um=1.0, smoothing_um=0.0)
-    assert decode(Maps(foreground, distance, MPP), fine).max() == 2
+@pytest.mark.parametrize("apart", [4, 8, 12, 16])
+def test_a_peak_counts_if_it_is_prominent_enough(apart: int) -> None:
+    foreground, distance = discs((60, 90), [(30, 30), (30, 30 + apart)], 12)
+    above_saddle = apart / 2 / 12  # discs of height 1 and radius 12 meet half-way
+    for prominence, expected in ((above_saddle - 0.02, 2), (above_saddle + 0.02, 1)):
+        decoding = Decoding(prominence=prominence, smoothing_um=0.0)
+        assert decode(Maps(foreground, distance, MPP), decoding).max() == expected
+
+
+def test_many_small_ripples_on_a_nucleus_are_one_nucleus() -> None:
+    foreground, distance = discs((60, 60), [(30, 30)], 20)
+    ripples = 0.08 * np.random.default_rng(0).random(distance.shape)
+    maps = Maps(foreground, (distance + ripples).astype(np.float32), MPP)
+    assert decode(maps, Decoding(smoothing_um=0.0, prominence=0.12)).max() == 1
+    every = Decoding(smoothing_um=0.0, prominence=0.0, min_area_um2=0.0)
+    assert decode(maps, every).max() > 10
+
+
+def test_a_chain_of_nuclei_is_not_merged_link_by_link() -> None:
+    # Merging must compare with the merged basin's own peak, not with each ripple's.
+    foreground, distance = discs((40, 120), [(20, 20), (20, 40), (20, 60), (20, 80)], 12)
+    assert decode(Maps(foreground, distance, MPP), Decoding(prominence=0.2)).max() == 4
+
+
+def test_merging_equals_flooding_from_h_maxima() -> None:
+    from skimage.measure import label
+    from skimage.morphology import reconstruction
+
+    noise = np.random.default_rng(0).random((80, 80))
+    distance = cv2.GaussianBlur(noise, (0, 0), 3).astype(np.float32)
+    distance = (distance - distance.min()) / np.ptp(distance)
+    everywhere = np.ones_like(distance)
+    ours = decode(
+        Maps(everywhere, distance, 1.0),
+        Decoding(prominence=0.1, smoothing_um=0.0, min_area_um2=0.0),
+    )
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    flooded = reconstruction(distance - 0.1, distance, method="dilation", footprint=cross)
+    tops = label(distance - flooded >= 0.1 - 1e-6, connectivity=1)
+    assert ours.max() == tops.max() > 5
 
 
 def test_foreground_without_a_peak_is_still_a_nucleus() -> None:
@@ -64,5 +98,6 @@ def test_nothing_above_the_threshold_gives_no_nucleus() -> None:
 
 
 def test_numbers_have_no_gap_after_dropping() -> None:
+    assert without_small(np.array([[1, 0, 5]], np.int32), 0).tolist() == [[1, 0, 2]]
     labels = np.array([[1, 1, 0, 2, 0, 3, 3]], np.int32)
     assert without_small(labels, 2).tolist() == [[1, 1, 0, 0, 0, 2, 2]]

@@ -110,18 +110,16 @@ class Decoding(_Part):
         the argmax of two channels that sum to one.
     smoothing_um : float
         Standard deviation of the Gaussian over the distance map, um; 0: none.
-    peak_threshold : float
-        Least smoothed distance (normalised, 0..1) of a nucleus' peak.
-    peak_min_distance_um : float
-        Least distance between two peaks, um.
+    prominence : float
+        How far a peak must stand above the saddle to a higher one to be a nucleus of its own,
+        in units of the normalised distance, 0..1.
     min_area_um2 : float
         Smaller objects are dropped, um2.
     """
 
     foreground_threshold: Share = 0.5
     smoothing_um: NotNegative = 0.5
-    peak_threshold: Share = 0.1
-    peak_min_distance_um: NotNegative = 2.0
+    prominence: Share = 0.08
     min_area_um2: NotNegative = 8.0
 
 

@@ -1,4 +1,4 @@
-"""From maps to nuclei: peaks of the distance map flood the foreground."""
+"""From maps to nuclei: the prominent peaks of the distance map flood the foreground."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,11 @@ class Maps:
 
 
 def decode(maps: Maps, decoding: Decoding) -> NDArray[np.int32]:
-    """Divide the foreground into nuclei by a watershed from the distance map's peaks.
+    """Divide the foreground into nuclei: a watershed of the distance map, basins merged.
+
+    Every peak of the smoothed distance gets a basin; two basins become one where the lower peak
+    stands less than ``prominence`` above the saddle between them. (Flooding from the maxima that
+    an h-maxima transform leaves gives the same, at several times the cost.)
 
     Without a distance head the Euclidean distance within the foreground takes its place, divided
     by the radius of a nucleus of 5 um so that the thresholds keep their meaning.
@@ -53,8 +57,8 @@ def decode(maps: Maps, decoding: Decoding) -> NDArray[np.int32]:
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
     distance = _smoothed(_distance(maps, mask), decoding.smoothing_um / maps.mpp)
-    markers = _markers(distance, mask, decoding, maps.mpp)
-    labels = np.asarray(watershed(-distance, markers, mask=mask), np.int32)
+    basins = np.asarray(watershed(-distance, _peaks(distance, mask), mask=mask), np.int32)
+    labels = _merged(basins, distance, decoding.prominence)
     return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
 
 
@@ -71,25 +75,65 @@ def _smoothed(distance: NDArray[np.float32], sigma_px: float) -> NDArray[np.floa
     return np.asarray(cv2.GaussianBlur(distance, (0, 0), sigma_px), np.float32)
 
 
-def _markers(
-    distance: NDArray[np.float32], mask: NDArray[np.bool_], decoding: Decoding, mpp: float
+def _peaks(distance: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the local maxima inside the mask; every part of the mask has one at least."""
+    inside = np.where(mask, distance, -np.inf).astype(np.float32)
+    highest = cv2.dilate(inside, np.ones((3, 3), np.uint8))
+    peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
+    return np.asarray(peaks, np.int32)
+
+
+def _merged(
+    basins: NDArray[np.int32], distance: NDArray[np.float32], prominence: float
 ) -> NDArray[np.int32]:
-    """Number the peaks; a part of the foreground without one is a nucleus of its own."""
-    radius = max(1, round(decoding.peak_min_distance_um / mpp))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    highest = np.asarray(cv2.dilate(distance, disc), np.float32)
-    peaks = (distance >= highest) & mask & (distance > decoding.peak_threshold)
-    parts, n_parts = ndimage.label(mask)
-    with_peak = np.zeros(n_parts + 1, bool)
-    with_peak[parts[peaks]] = True
-    markers, _ = ndimage.label(peaks | (mask & ~with_peak[parts]), np.ones((3, 3)))
-    return np.asarray(markers, np.int32)
+    """Merge neighbouring basins of which the lower peak hardly rises above their saddle.
+
+    From the highest saddle down, as the water falls: when two basins meet, the lower one has its
+    prominence, peak minus saddle, for good.
+    """
+    count = int(basins.max())
+    numbers = np.arange(count + 1)
+    peak = np.asarray(ndimage.maximum(distance, basins, numbers), np.float64)
+    parent = numbers.tolist()
+
+    def root(basin: int) -> int:
+        while parent[basin] != basin:
+            parent[basin] = parent[parent[basin]]
+            basin = parent[basin]
+        return basin
+
+    for saddle, one, other in _saddles(basins, distance):
+        low, high = sorted((root(one), root(other)), key=lambda basin: peak[basin])
+        if low != high and peak[low] - saddle < prominence:
+            parent[low] = high
+    merged = np.array([root(basin) for basin in range(count + 1)], np.int32)
+    return np.asarray(merged[basins], np.int32)
+
+
+def _saddles(
+    basins: NDArray[np.int32], distance: NDArray[np.float32]
+) -> list[tuple[float, int, int]]:
+    """List (height, basin, basin) of the highest pass between neighbours, highest first."""
+    pairs, heights = [], []
+    for ahead, behind in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
+        one, other = basins[behind], basins[ahead]
+        border = (one != other) & (one > 0) & (other > 0)
+        ends = np.stack([one[border], other[border]])
+        pairs.append(np.sort(ends, axis=0))
+        heights.append(np.minimum(distance[behind], distance[ahead])[border])
+    ends, height = np.concatenate(pairs, axis=1), np.concatenate(heights)
+    order = np.lexsort((-height, ends[1], ends[0]))
+    ends, height = ends[:, order], height[order]
+    first = np.ones(height.size, bool)
+    first[1:] = (ends[:, 1:] != ends[:, :-1]).any(axis=0)
+    found = zip(height[first].tolist(), *ends[:, first].tolist(), strict=True)
+    return sorted(found, reverse=True)
 
 
 def without_small(labels: NDArray[np.int32], min_area_px: float) -> NDArray[np.int32]:
     """Drop objects of fewer pixels and number the others 1 .. n."""
     sizes = np.bincount(labels.ravel())
-    keep = sizes >= min_area_px
+    keep = sizes >= max(min_area_px, 1)  # a number that nothing bears has no pixel
     keep[0] = False
     numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     return np.asarray(numbers[labels], np.int32)
