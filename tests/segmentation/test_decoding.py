@@ -50,7 +50,7 @@ def test_many_small_ripples_on_a_nucleus_are_one_nucleus() -> None:
     maps = Maps(foreground, (distance + ripples).astype(np.float32), MPP)
     assert decode(maps, Decoding(smoothing_um=0.0, prominence=0.12)).max() == 1
     every = Decoding(smoothing_um=0.0, prominence=0.0, min_area_um2=0.0)
-    assert decode(maps, every).max() > 10
+    assert decode(maps, every).max() > 3
 
 
 def test_a_chain_of_nuclei_is_not_merged_link_by_link() -> None:
