@@ -111,3 +111,5 @@ def test_a_misspelt_option_names_the_nearest() -> None:
         build_network("eunet3+")
     with pytest.raises(ModelError, match="fusion_level 7"):
         build_network("eunet3plus", fusion_level=7)
+    with pytest.raises(ModelError, match="network 'eunet3plus'"):
+        build_network("eunet3plus", width="wide")

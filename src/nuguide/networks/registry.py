@@ -65,5 +65,5 @@ def build_network(architecture: str, **options: Any) -> nn.Module:
         )
     try:
         return network(**options)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ModelError(f"network {architecture!r}: {error}") from error
