@@ -66,4 +66,7 @@ def build_network(architecture: str, **options: Any) -> nn.Module:
     try:
         return network(**options)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"network {architecture!r}: {error}") from error
+        raise ModelError(
+            f"network {architecture!r} cannot be built ({error}); expected arguments of its class; "
+            "correct the network's options"
+        ) from error
