@@ -66,8 +66,9 @@ def test_progress_counts_regions_and_nuclei(model: Model, tissue: Image) -> None
     segment_slide(
         from_array(tissue, 0.5), model, region_px=256, progress=lambda *at: seen.append(at)
     )
-    assert [done for done, _, _ in seen] == list(range(1, len(seen) + 1))
-    assert seen[-1] == (len(seen), len(seen), 96)
+    assert [done for done, _, _ in seen] == list(range(6 + 1))
+    assert seen[0] == (0, 6, 0)
+    assert seen[-1] == (6, 6, 96)
 
 
 def test_beyond_the_edge_lies_the_mirror_image(tissue: Image) -> None:

@@ -32,7 +32,7 @@ HALO_PX = 128
 """What is read around it: wider than a nucleus, so that each is seen whole, px of the model."""
 
 Progress = Callable[[int, int, int], None]
-"""Called after each region with regions done, regions in all, nuclei so far."""
+"""Called before each region and at the end: regions done, regions in all, nuclei so far."""
 
 
 def segment(
@@ -136,11 +136,13 @@ def segment_slide(
     canvas = np.zeros(slide.shape, np.int32)
     tables: list[pa.Table] = []
     found = 0
-    for done, region in enumerate(plan, start=1):
-        tables.append(_segment_region(slide, model, region, canvas, found))
-        found += tables[-1].num_rows
+    for done, region in enumerate(plan):
         if progress is not None:
             progress(done, len(plan), found)
+        tables.append(_segment_region(slide, model, region, canvas, found))
+        found += tables[-1].num_rows
+    if progress is not None:
+        progress(len(plan), len(plan), found)
     nuclei = pa.concat_tables([empty_nuclei(), *tables])
     return Result(nuclei, canvas, slide, model.card, time.perf_counter() - start)
 
