@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-TOKEN_CHANNELS = 256
-"""Channels of every SAM embedding, hence of every guide."""
+# What networks read is what guides make; it is said once, downstairs.
+from nuguide.networks.fusion import TOKEN_CHANNELS as TOKEN_CHANNELS
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from nuguide.networks.blocks import Blur, pad_to_multiple
 
 TOKEN_CHANNELS = 256
+"""Channels of every SAM embedding, hence of every guide's tokens."""
 
 
 class FusionMode(StrEnum):
