@@ -25,8 +25,8 @@ from nuguide.slides.regions import plan_regions
 
 GRID = {
     "foreground_threshold": (0.4, 0.45, 0.5),
-    "smoothing_um": (0.25, 0.5, 0.75),
-    "prominence": (0.03, 0.05, 0.08, 0.12),
+    "smoothing_um": (0.5, 0.75, 1.0),
+    "prominence": (0.05, 0.08, 0.12, 0.16, 0.2),
 }
 
 
