@@ -22,10 +22,10 @@ from nuguide.models.checkpoint import CARD_FILE, WEIGHTS_FILE, load_model_folder
 WEIGHTS = Path(__file__).parents[1] / "src" / "nuguide" / "models" / "weights"
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "aji_plus", "dq", "sq", "pq")
 CONTROLS = {
-    "guided": "as it is",
-    "zeroed": "tokens set to zero",
-    "shuffled": "each image with the tokens of the next",
-    "unguided": "another network of the same training without a guide",
+    "guided": "the guided network as it is",
+    "zeroed": "the guided network, its tokens set to zero",
+    "shuffled": "the guided network, each image with the tokens of the next",
+    "unguided": "the unguided network of the same training",
 }
 TEST = "MoNuSeg 2018 test, at 0.25 um/px"
 VALIDATION = "MoNuSeg 2018 validation part of the training images, at 0.25 um/px"

@@ -38,14 +38,14 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"default", "student", "unguided"} <= set(NAMES)
+    assert {"default", "guided", "student"} == set(NAMES)
 
 
-def test_the_unguided_recipe_differs_from_the_default_by_its_guide_alone():
-    guided, unguided = read_recipe("default"), read_recipe("unguided")
+def test_the_guided_recipe_differs_from_the_default_by_its_guide_alone():
+    guided, unguided = read_recipe("guided"), read_recipe("default")
     assert isinstance(guided, SegmentationRecipe)
     assert isinstance(unguided, SegmentationRecipe)
-    aside = {"name", "network", "guide", "training_data", "licence"}
+    aside = {"name", "network", "guide", "decoding"}
     assert guided.model_dump(exclude=aside) == unguided.model_dump(exclude=aside)
     assert guided.network.architecture == unguided.network.architecture
     for key, value in unguided.network.options.items():
@@ -58,7 +58,7 @@ def test_dotted_keys_change_values():
     assert isinstance(recipe, SegmentationRecipe)
     assert (recipe.steps, recipe.network.options["width"]) == (7, 4)
     assert recipe.augmentation.scale == (1.0, 1.5)
-    assert recipe.network.options["fusion"] == "cross", "what is not named stays"
+    assert recipe.network.options["dropout"] == 0.1, "what is not named stays"
 
 
 def test_a_recipe_survives_being_written(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The embedded default model, on the picture that the demo segments."""
+"""The embedded models, on the picture that the demo segments."""
 
 from importlib.resources import files
 
@@ -7,7 +7,11 @@ import pytest
 import skimage.data
 
 import nuguide
+from nuguide.datasets.base import Sample
+from nuguide.evaluation.controls import controlled
+from nuguide.guides.student import StudentGuide
 from nuguide.models.model import Model
+from nuguide.models.registry import embedded_models
 from nuguide.segmentation.result import Result
 
 MPP = 0.5  # not recorded for this picture: an assumption
@@ -23,8 +27,9 @@ def result(model: Model) -> Result:
     return nuguide.segment(skimage.data.immunohistochemistry(), mpp=MPP, model=model)
 
 
-def test_its_card_says_what_a_user_must_know(model: Model) -> None:
-    card = model.card
+@pytest.mark.parametrize("name", embedded_models())
+def test_a_card_says_what_a_user_must_know(name: str) -> None:
+    card = nuguide.load(name).card
     assert card.licence == "CC-BY-NC-SA-4.0"
     assert [data.name for data in card.training_data] == ["MoNuSeg 2018"]
     assert card.mpp == 0.5
@@ -33,8 +38,9 @@ def test_its_card_says_what_a_user_must_know(model: Model) -> None:
     assert all(score.definition and score.data and score.n for score in card.scores)
 
 
-def test_it_is_small_enough_to_live_in_a_repository() -> None:
-    weights = files("nuguide.models") / "weights" / "default.safetensors"
+@pytest.mark.parametrize("name", embedded_models())
+def test_it_is_small_enough_to_live_in_a_repository(name: str) -> None:
+    weights = files("nuguide.models") / "weights" / f"{name}.safetensors"
     assert len(weights.read_bytes()) < 20_000_000
 
 
@@ -55,3 +61,19 @@ def test_what_it_finds_is_bluer_and_darker_than_what_surrounds_it(result: Result
 def test_empty_glass_has_no_nuclei(model: Model) -> None:
     glass = np.random.default_rng(0).normal(242, 3, (256, 256, 3)).clip(0, 255).astype(np.uint8)
     assert nuguide.segment(glass, mpp=MPP, model=model).nuclei.num_rows == 0
+
+
+def test_the_guided_model_carries_its_guide_and_uses_it() -> None:
+    guided = nuguide.load("guided")
+    assert isinstance(guided.guide, StudentGuide)
+    picture = skimage.data.immunohistochemistry()
+    samples = [
+        Sample(name, picture[rows], np.zeros((256, 512), np.int32), MPP)
+        for name, rows in (("upper", np.s_[:256]), ("lower", np.s_[256:]))
+    ]
+    as_it_is, shuffled = (
+        controlled(guided, control, samples)(samples[0].image, MPP) > 0
+        for control in ("guided", "shuffled")
+    )
+    assert as_it_is.any()
+    assert (as_it_is != shuffled).mean() > 0.02
