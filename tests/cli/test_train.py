@@ -44,7 +44,7 @@ def test_values_are_read_as_toml_and_bare_words_as_text(monkeypatch, asked, caps
 
 
 def test_the_folder_is_named_after_the_recipe(monkeypatch, asked):
-    assert run(monkeypatch, "unguided", "--data", "d", "--set", "name=second") == 0
+    assert run(monkeypatch, "default", "--data", "d", "--set", "name=second") == 0
     assert asked[0][2] == Path("runs/second")
 
 
@@ -78,7 +78,7 @@ def test_a_recipe_that_cannot_be_run_is_one_line_and_exit_code_two(
 
 def test_a_bad_data_set_is_one_line_and_exit_code_two(monkeypatch, capsys, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "unguided", "--data", str(tmp_path / "absent")) == 2
+    assert run(monkeypatch, "default", "--data", str(tmp_path / "absent")) == 2
     assert "absent is no folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [], "a failed start leaves nothing behind"
 
