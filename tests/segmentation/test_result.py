@@ -95,8 +95,23 @@ def test_a_place_that_cannot_be_made_is_refused_before_work(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be written"):
         segment_into(picture, tmp_path / "file" / "out", model, mpp=0.5)
+
+
+def test_a_locked_folder_is_refused_before_work(
+    model: Model, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    def work(*_: object, **__: object) -> None:
+        pytest.fail("work was done")
+
+    monkeypatch.setattr("nuguide.segmentation.result.TemporaryFile", locked)
+    monkeypatch.setattr("nuguide.segmentation.batch.segment_slide", work)
+    with pytest.raises(OutputError, match="Permission denied"):
+        segment_into(picture, tmp_path / "out", model, mpp=0.5)
 
 
 def test_equal_stems_are_told_apart(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -173,14 +174,17 @@ def check_folder(folder: Path, configuration: dict[str, Any], *, overwrite: bool
     Raises
     ------
     OutputError
-        If it cannot be made, or holds the run of another configuration.
+        If it cannot be written, or holds the run of another configuration.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Hours of work must not end at a folder that was locked from the start.
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be made ({error.strerror}); expected a folder that can be written; "
-            "give another -o"
+            f"{folder} cannot be written ({error.strerror}); expected a folder with permission to "
+            "write and space left; give another -o"
         ) from error
     different = [] if overwrite else _differences(folder, configuration)
     if different:
