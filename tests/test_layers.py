@@ -22,6 +22,7 @@ FLOORS = [
     "datasets",
     "guides",
     "networks",
+    "files",
     "units",
     "errors",
 ]

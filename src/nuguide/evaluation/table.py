@@ -8,7 +8,7 @@ from rich.table import Table
 
 from nuguide.errors import OutputError
 from nuguide.evaluation.evaluate import Scores
-from nuguide.export.atomic import replacing
+from nuguide.files import replacing
 
 
 def as_json(scores: Scores) -> str:
@@ -51,7 +51,7 @@ def write_json(scores: Scores, path: Path) -> None:
     OutputError
         If the place cannot be written.
     """
-    with replacing(path) as aside:
+    with replacing(path, "name another file with --json") as aside:
         aside.write_text(as_json(scores), encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from nuguide.export.atomic import replacing
+from nuguide.files import replacing
 
 MEASUREMENTS = {
     "area_um2": "Area µm^2",

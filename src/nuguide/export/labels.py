@@ -6,7 +6,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from nuguide.export.atomic import replacing
+from nuguide.files import replacing
 
 _TILE_PX = 256
 _UM_PER_CM = 10_000.0

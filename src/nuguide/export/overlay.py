@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from nuguide.export.atomic import replacing
+from nuguide.files import replacing
 from nuguide.nuclei.outlines import trace
 
 LONGEST_SIDE_PX = 4096

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from nuguide.errors import InputError
-from nuguide.export.atomic import replacing
+from nuguide.files import replacing
 from nuguide.nuclei.schema import SCHEMA
 
 GEOPARQUET_VERSION = "1.1.0"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import tomli_w
 from platformdirs import user_cache_path
 
-from nuguide.errors import GuideError, OutputError
+from nuguide.errors import GuideError
+from nuguide.files import make_folder, replacing, unwritable
 
 # Listing what is there needs no torch.
 if TYPE_CHECKING:
@@ -128,22 +129,14 @@ def write(record: CachedWeights, state: Mapping[str, "Tensor"]) -> None:
         key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()
     }
     beside = record.path.with_suffix(".toml")
-    parts = [path.with_name(f".{path.name}.{os.getpid()}") for path in (record.path, beside)]
+    advice = f"set {ENVIRONMENT} to a folder of yours"
+    make_folder(record.path.parent, advice)
     try:
-        record.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(whole, parts[0])
-            parts[1].write_text(tomli_w.dumps(asdict(record)), encoding="utf-8")
+        with replacing(beside, advice) as card, replacing(record.path, advice) as weights:
+            save_file(whole, weights)
+            card.write_text(tomli_w.dumps(asdict(record)), encoding="utf-8")
             # The record goes first: weights without their own record are never taken for good.
             beside.unlink(missing_ok=True)
-            parts[0].replace(record.path)
-            parts[1].replace(beside)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
     # safetensors reports a full disk or a refused write as its own error.
-    except (OSError, SafetensorError) as error:
-        raise OutputError(
-            f"{record.path.parent} cannot be written ({error}); expected a folder of yours; "
-            f"set {ENVIRONMENT} to one"
-        ) from error
+    except SafetensorError as error:
+        raise unwritable(record.path, error, advice) from error

@@ -5,12 +5,10 @@ Keys of the weights are ``network.*`` and, where the guide is a student inside t
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from nuguide.errors import GuideError, ModelError, OutputError
+from nuguide.files import make_folder, replacing
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
 from nuguide.guides.weights import check_finite
@@ -81,16 +80,10 @@ def write_model_files(weights: bytes, card: Card, folder: Path) -> None:
     OutputError
         If the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in ((WEIGHTS_FILE, weights), (CARD_FILE, card.to_toml().encode())):
-            with _replacing(folder / name) as file:
-                file.write(content)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write a model to {folder} ({error.strerror}); expected a folder with room and "
-            "write permission; choose another with -o"
-        ) from error
+    make_folder(folder)
+    for name, content in ((WEIGHTS_FILE, weights), (CARD_FILE, card.to_toml().encode())):
+        with replacing(folder / name) as aside:
+            aside.write_bytes(content)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -276,17 +269,6 @@ def refuse_nan(state: State, source: str) -> None:
         check_finite(state, source)
     except GuideError as error:
         raise ModelError(str(error)) from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            yield file
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _some(keys: list[str]) -> str:

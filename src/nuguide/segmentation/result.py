@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from nuguide import __version__
 from nuguide.errors import OutputError
-from nuguide.export.atomic import replacing
 from nuguide.export.geojson import write_geojson
 from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
 from nuguide.export.table import write_table
+from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
 from nuguide.slides.reader import Slide
 
@@ -176,16 +176,13 @@ def check_folder(folder: Path, configuration: dict[str, Any], *, overwrite: bool
     OutputError
         If it cannot be written, or holds the run of another configuration.
     """
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         # Hours of work must not end at a folder that was locked from the start.
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written ({error.strerror}); expected a folder with permission to "
-            "write and space left; give another -o"
-        ) from error
+        raise unwritable(folder, error) from error
     different = [] if overwrite else _differences(folder, configuration)
     if different:
         raise OutputError(

@@ -1,10 +1,10 @@
 """A run's folder belongs to one recipe."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from nuguide.errors import OutputError
+from nuguide.files import make_folder, replacing
 from nuguide.training.finish import recipe_of
 from nuguide.training.recipe import RECIPE_FILE, Recipe
 
@@ -40,17 +40,10 @@ def claim(out: Path, recipe: Recipe) -> None:
     OutputError
         If the folder cannot be written.
     """
-    path = out / RECIPE_FILE
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    advice = "give another --out"
+    make_folder(out, advice)
+    with replacing(out / RECIPE_FILE, advice) as aside:
         aside.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{out} cannot be written ({error.strerror}); expected a folder with room and write "
-            "permission; give another --out"
-        ) from error
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

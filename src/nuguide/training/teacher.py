@@ -1,17 +1,17 @@
 """A guide's tokens of whole training images, encoded once and kept."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from nuguide.errors import GuideError, OutputError
+from nuguide.errors import GuideError
+from nuguide.files import make_folder, replacing
 from nuguide.guides.base import Guide
 from nuguide.guides.fields import encode_extent
 
@@ -59,18 +59,7 @@ def cached_tokens(guide: Guide, rgb: NDArray[np.uint8], mpp: float, folder: Path
 
 
 def _keep(tokens: Tensor, path: Path) -> None:
-    # Several trainings may share the folder: each writes aside under a name of its own.
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file({"tokens": tokens}, aside)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    # safetensors reports a full disk or a refused write as its own error.
-    except (OSError, SafetensorError) as error:
-        raise OutputError(
-            f"{path.parent} cannot be written ({error}); expected room and write permission for "
-            "the guide's tokens; give another --out"
-        ) from error
+    advice = "give another --out"
+    make_folder(path.parent, advice)
+    with replacing(path, advice) as aside:
+        aside.write_bytes(save({"tokens": tokens}))

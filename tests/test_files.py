@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from nuguide.errors import OutputError
-from nuguide.export.atomic import replacing
+from nuguide.files import make_folder, replacing
 
 
 def test_a_good_end_replaces_the_file(tmp_path: Path) -> None:
@@ -59,3 +59,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left on device"):
         write()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_with_the_advice(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot be written.*; set HOME$"):
+        make_folder(tmp_path / "file" / "b", "set HOME")

@@ -1,0 +1,65 @@
+"""Files that are either whole or not there: written aside, then renamed."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nuguide.errors import OutputError
+
+ADVICE = "give another place with -o"
+
+
+@contextmanager
+def replacing(path: Path, advice: str = ADVICE) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; when the block ends well it becomes ``path``.
+
+    Whatever ends the block otherwise, an interrupt too, leaves ``path`` as it was and nothing
+    beside it. Each writer has a name of its own aside, so several may write the same file.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that exists.
+    advice : str
+        What to do if it cannot be written, for the error message.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written: no permission, no folder, disk full.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield aside
+        os.replace(aside, path)  # noqa: PTH105 - the one call known to be atomic on every system
+    except OSError as fault:
+        raise unwritable(path, fault, advice) from fault
+    finally:
+        # After a rename, or where it could not be made, there is nothing to remove.
+        with suppress(OSError):
+            aside.unlink()
+
+
+def make_folder(folder: Path, advice: str = ADVICE) -> None:
+    """Make ``folder`` and those above it, unless they are there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise unwritable(folder, fault, advice) from fault
+
+
+def unwritable(path: Path, fault: Exception, advice: str = ADVICE) -> OutputError:
+    """Word why a place cannot be written."""
+    reason = getattr(fault, "strerror", None) or fault
+    return OutputError(
+        f"{path} cannot be written ({reason}); expected a folder with permission to write and "
+        f"space left; {advice}"
+    )
