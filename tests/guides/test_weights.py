@@ -66,7 +66,9 @@ def test_absent_file_is_named(tmp_path: Path) -> None:
 
 def test_shape_that_differs_is_named() -> None:
     module = torch.nn.Linear(2, 3)
-    with pytest.raises(GuideError, match=r"bias has shape \(4,\); expected \(3,\)"):
+    with pytest.raises(
+        GuideError, match=r"has bias as torch.float32 \(4,\); expected torch.float32 \(3,\)"
+    ):
         load_checked(module, {"weight": torch.zeros(3, 2), "bias": torch.zeros(4)}, "here")
 
 

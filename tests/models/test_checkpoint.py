@@ -100,11 +100,11 @@ def test_weights_that_are_no_numbers_are_refused(
         (lambda state: state.update({"guide.more": torch.ones(1)}), "weights of a guide"),
         (
             lambda state: state.update({"network.heads.nuclei.bias": torch.ones(3)}),
-            r"heads.nuclei.bias is torch.float32 \(3,\); expected torch.float32 \(2,\)",
+            r"heads.nuclei.bias as torch.float32 \(3,\); expected torch.float32 \(2,\)",
         ),
         (
             lambda state: state.update({"network.heads.nuclei.bias": torch.ones(2).long()}),
-            "heads.nuclei.bias is torch.int64",
+            "heads.nuclei.bias as torch.int64",
         ),
     ],
 )

@@ -136,25 +136,47 @@ def load_checked(module: torch.nn.Module, state: Mapping[str, torch.Tensor], sou
     GuideError
         If a key is missing or foreign, a shape differs, or a value is NaN or infinite.
     """
+    if fault := misfit(module, state):
+        raise GuideError(f"{source} {fault}; give weights of this architecture")
+    check_finite(state, source)
+    # Assigned, not copied: a module made on the meta device has nothing to copy into.
+    module.load_state_dict(dict(state), strict=False, assign=True)
+
+
+def misfit(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> str:
+    """Word how a state does not fit a module; empty if it does.
+
+    Parameters
+    ----------
+    module : Module
+        May lie on the meta device.
+    state : mapping of str to Tensor
+        Fits with exactly the module's keys and shapes, and floating point where it has it;
+        BatchNorm's ``num_batches_tracked``, which inference never reads, may be absent.
+
+    Returns
+    -------
+    str
+        What was got and what was expected: the first few keys that are missing or foreign, or
+        the first of another shape or kind.
+    """
     expected = module.state_dict()
     counters = {key for key in expected if key.endswith("num_batches_tracked")}
     missing = sorted(set(expected) - set(state) - counters)
     foreign = sorted(set(state) - set(expected))
     if missing or foreign:
-        raise GuideError(
-            f"{source} lacks {len(missing)} keys ({_some(missing)}) and has {len(foreign)} foreign "
-            f"ones ({_some(foreign)}); expected those of {type(module).__name__}; "
-            "give weights of this architecture"
+        return (
+            f"lacks {some(missing)} and has, unexpected, {some(foreign)}; expected the keys of "
+            f"{type(module).__name__}"
         )
     for key, value in state.items():
-        if value.shape != expected[key].shape:
-            raise GuideError(
-                f"{source}: {key} has shape {tuple(value.shape)}; expected "
-                f"{tuple(expected[key].shape)}; give weights of this architecture"
+        wanted = expected[key]
+        if value.shape != wanted.shape or value.is_floating_point() != wanted.is_floating_point():
+            return (
+                f"has {key} as {value.dtype} {tuple(value.shape)}; expected {wanted.dtype} "
+                f"{tuple(wanted.shape)} in {type(module).__name__}"
             )
-    check_finite(state, source)
-    # Assigned, not copied: a module made on the meta device has nothing to copy into.
-    module.load_state_dict(dict(state), strict=False, assign=True)
+    return ""
 
 
 def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -174,5 +196,8 @@ def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
             )
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "") if keys else "none"
+def some(keys: list[str]) -> str:
+    """Word the first three of ``keys`` and how many more there are."""
+    if not keys:
+        return "none"
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -19,7 +19,7 @@ from nuguide.errors import GuideError, ModelError, OutputError
 from nuguide.files import make_folder, replacing
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
-from nuguide.guides.weights import check_finite
+from nuguide.guides.weights import check_finite, misfit, some
 from nuguide.models.card import Card, GuideSpec, read_card
 from nuguide.models.model import Model, NamedGuide
 from nuguide.networks.registry import build_network
@@ -177,43 +177,6 @@ def read_verified(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def check_fit(module: nn.Module, state: State, source: str) -> None:
-    """Compare keys, shapes and kinds of ``state`` with those of ``module``.
-
-    Parameters
-    ----------
-    module : Module
-        May lie on the meta device.
-    state : mapping of str to Tensor
-        Exactly its keys and shapes; batch norm's counters, which inference never reads, may be
-        absent.
-    source : str
-        Where the weights came from, for the error message.
-
-    Raises
-    ------
-    ModelError
-        Naming the first few keys that are missing or unexpected, or the first of another shape.
-    """
-    expected = module.state_dict()
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}
-    missing = sorted(set(expected) - set(state) - counters)
-    unexpected = sorted(set(state) - set(expected))
-    if missing or unexpected:
-        raise ModelError(
-            f"{source} lacks {_some(missing)} and has, unexpected, {_some(unexpected)}; expected "
-            f"the keys of {type(module).__name__}; give the weights that belong to the card"
-        )
-    for key, tensor in state.items():
-        wanted = expected[key]
-        if tensor.shape != wanted.shape or tensor.is_floating_point() != wanted.is_floating_point():
-            raise ModelError(
-                f"{source}: {key} is {tensor.dtype} {tuple(tensor.shape)}; expected {wanted.dtype} "
-                f"{tuple(wanted.shape)} in {type(module).__name__}; "
-                "give the weights that belong to the card"
-            )
-
-
 def _state(model: Model) -> dict[str, torch.Tensor]:
     parts = {"network": model.network}
     guide: object = model.guide
@@ -229,7 +192,7 @@ def _state(model: Model) -> dict[str, torch.Tensor]:
 def _filled_guide(spec: GuideSpec, state: State, source: str) -> Guide | None:
     if spec.kind != "student" and state:
         raise ModelError(
-            f"{source} holds weights of a guide ({_some(sorted(state))}); expected none for one "
+            f"{source} holds weights of a guide ({some(sorted(state))}); expected none for one "
             f"of kind {spec.kind!r}; give the weights that belong to the card"
         )
     if spec.kind == "none":
@@ -241,7 +204,7 @@ def _filled_guide(spec: GuideSpec, state: State, source: str) -> Guide | None:
 
 
 def filled(build: Callable[[], Built], state: State, source: str) -> Built:
-    """Build a module, load ``state`` after ``check_fit``, and freeze it in evaluation mode."""
+    """Build a module, load ``state`` if it fits, and freeze it in evaluation mode."""
     # Built without memory first: a hostile card may name a width that no file of weights has.
     try:
         with torch.device("meta"):
@@ -251,7 +214,8 @@ def filled(build: Callable[[], Built], state: State, source: str) -> Built:
             f"{source}: the card's options make no module ({error}); expected arguments of its "
             "class; take the model from where it was published"
         ) from error
-    check_fit(skeleton, state, source)
+    if fault := misfit(skeleton, state):
+        raise ModelError(f"{source} {fault}; give the weights that belong to the card")
     module = build()
     module.load_state_dict(state, strict=False)
     return module.eval().requires_grad_(False)
@@ -269,9 +233,3 @@ def refuse_nan(state: State, source: str) -> None:
         check_finite(state, source)
     except GuideError as error:
         raise ModelError(str(error)) from error
-
-
-def _some(keys: list[str]) -> str:
-    if not keys:
-        return "none"
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
