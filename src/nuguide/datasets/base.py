@@ -29,6 +29,10 @@ class Sample:
         um/px of image and labels.
     organ, patient : str
         Empty where unknown.
+    source : str
+        Slide or larger image that it was cut from; empty where unknown.
+    mpp_estimated : bool
+        True where um/px is an estimate and was not recorded.
     types : ndarray or None
         (H, W) uint8 class of each pixel, 0 = background.
     ignore : ndarray or None
@@ -43,3 +47,5 @@ class Sample:
     patient: str = ""
     types: NDArray[np.uint8] | None = None
     ignore: NDArray[np.bool_] | None = None
+    source: str = ""
+    mpp_estimated: bool = False
