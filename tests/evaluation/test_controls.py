@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
 from nuguide.errors import InputError
-from nuguide.evaluation.controls import ShuffledGuide, ZeroedGuide, controlled
+from nuguide.evaluation.controls import (
+    ShuffledGuide,
+    ZeroedGuide,
+    controlled,
+    derangement,
+    under_control,
+)
 from nuguide.guides.base import Embedding
 from nuguide.models.card import Card, NetworkSpec
 from nuguide.models.model import Model
@@ -81,11 +87,53 @@ def test_shuffled_tokens_are_those_of_the_next_image(model: Model, samples: list
     assert found(model, "shuffled", samples) == [False, True]
 
 
+def stand_in(side: int, mpp: float) -> Sample:
+    """A square whose left half is black and whose right half is 102 bright."""
+    image = np.zeros((side, side, 3), np.uint8)
+    image[:, side // 2 :] = 102
+    return Sample("other", image, np.zeros((side, side), np.int32), mpp)
+
+
 def test_a_smaller_stand_in_is_mirrored_on_to_the_size_asked_for() -> None:
-    other = np.full((16, 16, 3), 51, np.uint8)
-    tokens = ShuffledGuide(MeanGuide(), other).encode(np.zeros((2, 64, 40, 3), np.uint8), MPP)
-    assert tokens.values.shape == (2, 256, 16, 10)
+    guide = ShuffledGuide(MeanGuide(), stand_in(16, MPP))
+    tokens = guide.encode(np.zeros((1, 64, 32, 3), np.uint8), MPP)
+    assert tokens.values.shape == (1, 256, 16, 8)
     assert tokens.values.unique().tolist() == pytest.approx([0.2])
+
+
+def test_a_stand_in_is_brought_to_the_scale_asked_for() -> None:
+    shown = []
+
+    class Watched(MeanGuide):
+        def encode(self, rgb: NDArray[np.uint8], mpp: float) -> Embedding:
+            shown.append((rgb[0, 0, :, 0].tolist(), mpp))
+            return super().encode(rgb, mpp)
+
+    ShuffledGuide(Watched(), stand_in(64, MPP / 2)).encode(np.zeros((1, 32, 32, 3), np.uint8), MPP)
+    assert shown == [([0] * 16 + [102] * 16, MPP)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_everyone_gets_another_and_no_one_gets_two(count: int, seed: int | None) -> None:
+    others = derangement(count, seed)
+    assert sorted(others) == list(range(count))
+    assert all(other != own for own, other in enumerate(others))
+    assert others == derangement(count, seed)
+
+
+def test_the_order_is_the_images_own_or_drawn_by_the_seed() -> None:
+    assert derangement(4) == [1, 2, 3, 0]
+    assert len({tuple(derangement(9, seed)) for seed in range(5)}) == 5
+
+
+def test_a_control_gives_every_sample_a_guide(samples: list[Sample]) -> None:
+    guide = MeanGuide()
+    assert under_control(guide, "guided", samples) == [guide, guide]
+    zeroed = under_control(guide, "zeroed", samples)
+    assert [type(each) for each in zeroed] == [ZeroedGuide, ZeroedGuide]
+    shuffled = under_control(guide, "shuffled", samples, seed=3)
+    assert [each.other.name for each in shuffled] == ["1", "0"]  # type: ignore[attr-defined]
 
 
 def test_without_a_guide_or_a_second_image_there_is_no_control(

@@ -1,6 +1,9 @@
 """Controls of guidance: the same network with tokens that know nothing of its image.
 
 A network that segments as well with zeros, or with another image's tokens, does not use its guide.
+A network *trained* with them is one that never had a guide: with zeros it has the capacity of the
+guided one and nothing else of it; with another image's tokens it could still learn each map by
+heart, for they stay the same through all of the training.
 """
 
 from collections.abc import Sequence
@@ -12,13 +15,42 @@ import torch
 from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
+from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError
 from nuguide.evaluation.evaluate import Predictor
 from nuguide.guides.base import Embedding, Guide
+from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
 from nuguide.segmentation.run import segment_array
 
 Control = Literal["guided", "zeroed", "shuffled"]
+"""What a network is given: its image's tokens, zeros, or the tokens of another image."""
+
+
+def derangement(count: int, seed: int | None = None) -> list[int]:
+    """Give each of ``count`` images another one: the next in an order, the last gets the first.
+
+    Parameters
+    ----------
+    count : int
+        Two or more.
+    seed : int, optional
+        Of a random order; None: the images' own.
+
+    Raises
+    ------
+    InputError
+        If there are no two images.
+    """
+    if count < 2:
+        raise InputError(
+            f"{count} image cannot be given the tokens of another; expected two or more; "
+            "take more images, or zeros as the control"
+        )
+    order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    others = np.empty(count, np.int64)
+    others[order] = np.roll(order, -1)
+    return [int(other) for other in others]
 
 
 class ZeroedGuide:
@@ -35,21 +67,50 @@ class ZeroedGuide:
 
 
 class ShuffledGuide:
-    """Hands out the tokens of another image, (H, W, 3) uint8 at any um/px, in the same shape."""
+    """Hands out the tokens of another image, whatever it is shown, in the shape of its own."""
 
-    def __init__(self, guide: Guide, other: NDArray[np.uint8]):
+    field_um = None  # it is asked for a whole extent, and encodes one as large of the other image
+
+    def __init__(self, guide: Guide, other: Sample):
         self.guide, self.other = guide, other
-        self.name, self.sha256, self.field_um = guide.name, guide.sha256, guide.field_um
+        self.name, self.sha256 = guide.name, guide.sha256
 
     def encode(self, rgb: NDArray[np.uint8], mpp: float) -> Embedding:
-        """Encode the other image's pixels, mirrored on where it is smaller, in place of ``rgb``."""
+        """Encode the other image, mirrored on where it is smaller, in place of (1, H, W, 3)."""
+        other = resampled(self.other, mpp).image
         height, width = rgb.shape[1:3]
-        below, right = (
-            max(0, a - b) for a, b in zip((height, width), self.other.shape, strict=False)
-        )
-        padded = np.pad(self.other, ((0, below), (0, right), (0, 0)), mode="symmetric")
-        stand_in = np.broadcast_to(padded[:height, :width], rgb.shape)
-        return self.guide.encode(np.ascontiguousarray(stand_in), mpp)
+        below, right = (max(0, a - b) for a, b in zip((height, width), other.shape, strict=False))
+        padded = np.pad(other, ((0, below), (0, right), (0, 0)), mode="symmetric")
+        return encode_extent(self.guide, np.ascontiguousarray(padded[:height, :width]), mpp)
+
+
+def under_control(
+    guide: Guide, control: Control, samples: Sequence[Sample], seed: int | None = None
+) -> list[Guide]:
+    """Return the guide that each sample is given under a control.
+
+    Parameters
+    ----------
+    guide : Guide
+        The guide itself.
+    control : Control
+        ``guided`` as it is, ``zeroed``, or ``shuffled``: see ``derangement``.
+    samples : sequence of Sample
+        All images that will be asked for.
+    seed : int, optional
+        Of the derangement.
+
+    Raises
+    ------
+    InputError
+        If there are no two images to shuffle.
+    """
+    if control == "guided":
+        return [guide] * len(samples)
+    if control == "zeroed":
+        return [ZeroedGuide(guide)] * len(samples)
+    others = derangement(len(samples), seed)
+    return [ShuffledGuide(guide, samples[other]) for other in others]
 
 
 def controlled(model: Model, control: Control, samples: Sequence[Sample]) -> Predictor:
@@ -60,8 +121,7 @@ def controlled(model: Model, control: Control, samples: Sequence[Sample]) -> Pre
     model : Model
         With a guide.
     control : Control
-        ``guided`` as it is, ``zeroed``, or ``shuffled``: each image gets the tokens of the one
-        that follows it in ``samples``, the last those of the first.
+        See ``under_control``; shuffled, each image gets the tokens of the one that follows it.
     samples : sequence of Sample
         All images that will be asked for.
 
@@ -70,22 +130,15 @@ def controlled(model: Model, control: Control, samples: Sequence[Sample]) -> Pre
     InputError
         If the model has no guide, or there are no two images to shuffle.
     """
-    guide = model.guide
-    if guide is None:
+    if model.guide is None:
         raise InputError(f"{model.card.name} has no guide; expected a guided model")
-    if control == "shuffled" and len(samples) < 2:
-        raise InputError("one image cannot be shuffled; expected two or more")
-    followers = {
-        sample.image.tobytes(): other.image
-        for sample, other in zip(samples, [*samples[1:], samples[0]], strict=True)
+    guides = under_control(model.guide, control, samples)
+    guide_of = {
+        sample.image.tobytes(): guide for sample, guide in zip(samples, guides, strict=True)
     }
 
     def predict(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
-        used: Guide = guide
-        if control == "zeroed":
-            used = ZeroedGuide(guide)
-        elif control == "shuffled":
-            used = ShuffledGuide(guide, followers[rgb.tobytes()])
-        return segment_array(rgb, mpp, replace(model, guide=used)).labels
+        used = replace(model, guide=guide_of[rgb.tobytes()])
+        return segment_array(rgb, mpp, used).labels
 
     return predict

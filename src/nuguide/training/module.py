@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from nuguide.datasets.base import Sample
+from nuguide.datasets.resampling import resampled
 from nuguide.evaluation.score import score
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
@@ -21,7 +22,6 @@ from nuguide.segmentation.predictor import run_network
 from nuguide.training import losses
 from nuguide.training.crops import Batch, Crops, TokenMap, as_input
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
-from nuguide.training.resampling import resampled
 
 
 class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no types here

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nuguide.datasets.base import Sample
-from nuguide.training.resampling import resampled
+from nuguide.datasets.resampling import resampled
 
 
 def test_the_scale_changes_size_and_keeps_the_rest():
