@@ -1,4 +1,5 @@
 import csv
+import json
 import logging
 import os
 import shutil
@@ -12,9 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
 from nuguide.models.registry import load
+from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
+from nuguide.training.claim import refuse_another_run
 from nuguide.training.finish import (
     finish,
     load_student,
@@ -282,16 +286,91 @@ def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
     data, make_segmentation, fake_teacher, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    recipe = named(make_segmentation)
+    before = fake_teacher.calls
+    fit(recipe, data, tmp_path / "run", progress=False)
+    # Two images to fit on and one of validation, whose tokens are read after both epochs.
+    assert len(list((tmp_path / "tokens").iterdir())) == fake_teacher.calls - before == 3
+    fit(recipe, data, tmp_path / "again", progress=False)
+    assert fake_teacher.calls - before == 3, "another run encodes nothing"
+    card = load_trained(tmp_path / "run").card
+    assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
+
+
+@pytest.fixture
+def tokens_seen(monkeypatch) -> dict[str, list[torch.Tensor]]:
+    """Return the tokens that fusion is given in training and in validation."""
+    seen: dict[str, list[torch.Tensor]] = {"training": [], "validation": []}
+    forward = CrossFusion.forward
+
+    def watched(self, features, tokens):
+        seen["training" if self.training else "validation"].append(tokens)
+        return forward(self, features, tokens)
+
+    monkeypatch.setattr(CrossFusion, "forward", watched)
+    return seen
+
+
+def named(make_segmentation, **changes):
     options = {"width": 2, "fusion": "cross", "fusion_level": 3, "window": 4}
-    recipe = make_segmentation(
+    return make_segmentation(
         steps=2,
         network={"architecture": "eunet3plus", "options": options},
         guide={"kind": "named", "name": "tinyvit-sam", "field_um": 128.0},
+        **changes,
     )
-    fit(recipe, data, tmp_path / "run", progress=False)
-    assert len(list((tmp_path / "tokens").iterdir())) == 2
-    card = load_trained(tmp_path / "run").card
-    assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
+
+
+def test_a_control_trained_with_zeros_sees_nothing_else_and_makes_no_model(
+    data, make_segmentation, fake_teacher, tmp_path: Path, monkeypatch, tokens_seen
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    fit(named(make_segmentation), data, tmp_path / "guided", progress=False)
+    assert all(each.any() for part in tokens_seen.values() for each in part)
+    for part in tokens_seen.values():
+        part.clear()
+    recipe = named(make_segmentation, guide_control="zeroed")
+    fit(recipe, data, tmp_path / "zeroed", progress=False)
+    assert all(tokens_seen.values()), "it trains and validates"
+    assert not any(each.any() for part in tokens_seen.values() for each in part)
+    assert finish(tmp_path / "zeroed") is None
+    assert finish(tmp_path / "guided") is not None
+
+
+def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
+    data, make_segmentation, fake_teacher, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    validation = list(open_dataset(data, "train"))[:2]
+    monkeypatch.setattr("nuguide.training.fit._validation", lambda data: validation)
+    given: list[SegmentationTraining] = []
+    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    for control in ("guided", "shuffled"):
+        recipe = named(make_segmentation, guide_control=control)
+        fit(recipe, data, tmp_path / control, progress=False)
+    own, other = given
+    assert torch.equal(own.tokens[0].values, other.tokens[1].values)
+    assert torch.equal(own.tokens[1].values, other.tokens[0].values)
+    assert not torch.equal(own.tokens[0].values, own.tokens[1].values)
+    names = [sample.name for sample in other.validation_samples]
+    assert [guide.other.name for guide in other.validation_guides] == names[::-1]
+
+
+def test_a_control_needs_tokens_that_are_kept(make_segmentation):
+    with pytest.raises(RecipeError, match="expected a guide of kind 'named'"):
+        make_segmentation(guide_control="zeroed")
+
+
+def test_a_run_of_before_the_controls_goes_on(make_segmentation, whole: Path, tmp_path: Path):
+    """A recipe.json that lacks a newer key counts as the key's default."""
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / "recipe.json"
+    old = json.loads(path.read_text())
+    assert old.pop("guide_control") == "guided"
+    path.write_text(json.dumps(old))
+    refuse_another_run(tmp_path / "run", make_segmentation(steps=STEPS))
+    with pytest.raises(OutputError, match="another recipe"):
+        refuse_another_run(tmp_path / "run", make_segmentation(steps=STEPS, seed=9))
 
 
 def test_mode_distil_learns_the_tokens_and_needs_no_guide_afterwards(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nuguide.errors import GuideError, OutputError
-from nuguide.training.teacher import cached_tokens
+from nuguide.errors import GuideError, OutputError, RecipeError
+from nuguide.guides.fields import encode_extent
+from nuguide.training.teacher import CachedGuide, cached_tokens
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -28,6 +29,26 @@ def test_an_image_is_encoded_once(guide, tmp_path: Path):
     assert first.dtype == torch.float16
     assert first.shape == (256, 10, 15), "one token for every 2 um of 20 x 30 um"
     assert len(files(tmp_path / "new" / "tokens")) == 1, "nothing is left beside it"
+
+
+def test_a_cached_guide_equals_its_guide_and_encodes_each_field_once(guide, tmp_path: Path):
+    wide = np.random.default_rng(1).integers(0, 256, (300, 500, 3), np.uint8)
+    cached = CachedGuide(guide, tmp_path)
+    first = encode_extent(cached, wide, 0.5)
+    assert guide.calls == 4, "150 x 250 um, two by two fields"
+    second = encode_extent(CachedGuide(guide, tmp_path), wide, 0.5)
+    assert guide.calls == 4
+    truth = encode_extent(guide, wide, 0.5)
+    assert (first.token_um, first.name, first.sha256) == (truth.token_um, guide.name, guide.sha256)
+    assert first.values.dtype == torch.float32
+    assert torch.equal(first.values, truth.values.half().float())
+    assert torch.equal(second.values, first.values)
+
+
+def test_a_guide_without_a_field_has_nothing_to_keep(guide, tmp_path: Path):
+    guide.field_um = None
+    with pytest.raises(RecipeError, match="expected a guide with a field"):
+        CachedGuide(guide, tmp_path)
 
 
 @pytest.mark.parametrize("what", ["pixel", "shape", "mpp", "field", "weights"])

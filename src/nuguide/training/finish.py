@@ -86,9 +86,11 @@ def finish(run: Path) -> Path | None:
     Returns
     -------
     Path or None
-        The model's folder; None for the run of a student, which is no model of its own.
+        The model's folder; None for the run of a student, which is no model of its own, and for
+        that of a control, which would be given its guide's tokens and has never seen them.
     """
-    if isinstance(recipe_of(run), DistillationRecipe):
+    recipe = recipe_of(run)
+    if isinstance(recipe, DistillationRecipe) or recipe.guide_control != "guided":
         return None
     save_model(load_trained(run), run / "model")
     return run / "model"

@@ -1,15 +1,17 @@
 """One command's worth of training: samples, tokens, Lightning's trainer, checkpoints, resume."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.callbacks.progress import RichProgressBar
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import RecipeError
-from nuguide.guides.base import Guide
+from nuguide.evaluation.controls import derangement
 from nuguide.guides.registry import load_guide
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
@@ -26,10 +28,7 @@ from nuguide.training.recipe import (
     Recipe,
     SegmentationRecipe,
 )
-from nuguide.training.teacher import cached_tokens
-
-FIELD_TOKENS = 64
-"""Tokens along a field of a SAM encoder: 1024 px in patches of 16."""
+from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 
 
 def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
@@ -62,6 +61,8 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         If guide and network do not go together, or a checkpoint is damaged.
     """
     refuse_another_run(out, recipe)
+    if is_finished(out, recipe):
+        return best_path(out)
     samples, validation = list(open_dataset(data, recipe.split)), list(_validation(data))
     if isinstance(recipe, DistillationRecipe):
         monitor = "validation_cosine_standardised"
@@ -75,11 +76,32 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     return best_path(out)
 
 
+def steps_done(out: Path) -> int:
+    """Return the steps that the last checkpoint of a run has seen; 0 if there is none.
+
+    Raises
+    ------
+    RecipeError
+        If that checkpoint is damaged.
+    """
+    last = last_path(out)
+    return int(read_checkpoint(last)["global_step"]) if last.is_file() else 0
+
+
+def is_finished(out: Path, recipe: Recipe) -> bool:
+    """Tell whether ``out`` holds all epochs of its recipe."""
+    return steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
+
+
+def _epochs(recipe: Recipe) -> int:
+    return -(-recipe.steps // recipe.epoch_steps)
+
+
 def _train(
     module: L.LightningModule, recipe: Recipe, out: Path, monitor: str, progress: bool
 ) -> None:
     best, last = best_path(out), last_path(out)
-    done = read_checkpoint(last)["global_step"] if last.is_file() else 0
+    done = steps_done(out)
     # Without counters: a run that goes on replaces the files of the one that was stopped. And two
     # of them: Lightning's own save_last would keep the last of those that were best.
     keep = [
@@ -91,7 +113,7 @@ def _train(
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
-        max_epochs=-(-recipe.steps // recipe.epoch_steps),
+        max_epochs=_epochs(recipe),
         gradient_clip_val=recipe.clip,
         callbacks=[*keep, *_averaging(recipe), *_bar(progress)],
         logger=open_log(out, done),
@@ -125,30 +147,31 @@ def _bar(progress: bool) -> list[Callback]:
     return [RichProgressBar(leave=True)] if progress else []
 
 
-def _token_maps(guide: Guide, samples: list[Sample], out: Path) -> list[TokenMap]:
-    if guide.field_um is None:
-        raise RecipeError(
-            f"{guide.name} reads any extent; expected a guide with a field, whose tokens are kept; "
-            "name one of 'nuguide guides list'"
-        )
-    token_um = guide.field_um / FIELD_TOKENS
-    folder = out.parent / "tokens"
+def _token_maps(guide: CachedGuide, samples: list[Sample]) -> list[TokenMap]:
     return [
-        TokenMap(cached_tokens(guide, sample.image, sample.mpp, folder), token_um)
+        TokenMap(cached_tokens(guide.guide, sample.image, sample.mpp, guide.folder), guide.token_um)
         for sample in samples
     ]
+
+
+def _controlled(maps: list[TokenMap], recipe: SegmentationRecipe) -> list[TokenMap]:
+    if recipe.guide_control == "zeroed":
+        return [replace(each, values=torch.zeros_like(each.values)) for each in maps]
+    if recipe.guide_control == "shuffled":
+        return [maps[other] for other in derangement(len(maps), recipe.seed)]
+    return maps
 
 
 def _distillation(
     recipe: DistillationRecipe, samples: list[Sample], validation: list[Sample], out: Path
 ) -> DistillationTraining:
-    teacher = _required_guide(recipe.teacher, recipe.field_um)
+    teacher = _cached_guide(recipe.teacher, recipe.field_um, out)
     return DistillationTraining(
         recipe,
         samples,
         validation,
-        _token_maps(teacher, samples, out),
-        _token_maps(teacher, validation, out),
+        _token_maps(teacher, samples),
+        _token_maps(teacher, validation),
     )
 
 
@@ -171,16 +194,16 @@ def _segmentation(
                 f"{recipe.mpp:g}, the recipe's; change mpp, or distil a student at it"
             )
         return SegmentationTraining(recipe, samples, validation, guide=student)
-    guide = _required_guide(recipe.guide.name, recipe.guide.field_um)
-    tokens = _token_maps(guide, samples, out)
+    guide = _cached_guide(recipe.guide.name, recipe.guide.field_um, out)
+    tokens = _controlled(_token_maps(guide, samples), recipe)
     return SegmentationTraining(recipe, samples, validation, tokens, guide)
 
 
-def _required_guide(name: str, field_um: float | None) -> Guide:
+def _cached_guide(name: str, field_um: float | None, out: Path) -> CachedGuide:
     guide = load_guide(name, field_um=field_um)
     if guide is None:
         raise RecipeError(
             f"guide {name!r} makes no tokens; expected one that does; "
             "name one of 'nuguide guides list'"
         )
-    return guide
+    return CachedGuide(guide, tokens_folder(out))

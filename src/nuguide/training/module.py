@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.resampling import resampled
+from nuguide.evaluation.controls import under_control
 from nuguide.evaluation.score import score
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
@@ -108,6 +109,11 @@ class SegmentationTraining(_Training):
         self.guide = guide
         if isinstance(guide, StudentGuide):
             guide.requires_grad_(False)
+        self.validation_guides: list[Guide] | None = None
+        if guide is not None and getattr(self.network, "reads_tokens", False):
+            self.validation_guides = under_control(
+                guide, recipe.guide_control, self.validation_samples, recipe.seed
+            )
 
     def train(self, mode: bool = True) -> "SegmentationTraining":
         """Switch the network; a guide inside the model stays frozen, its batch norm too."""
@@ -149,7 +155,7 @@ class SegmentationTraining(_Training):
     def validation_step(self, index: int, _: int) -> None:
         """Segment one whole image and score it."""
         sample = self.validation_samples[index]
-        guide = self.guide if getattr(self.network, "reads_tokens", False) else None
+        guide = None if self.validation_guides is None else self.validation_guides[index]
         maps = run_network(
             self.network,
             guide,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from nuguide.errors import RecipeError
+from nuguide.evaluation.controls import Control
 from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, TrainingData
 from nuguide.units import MPP_RANGE
 
@@ -125,6 +126,11 @@ class SegmentationRecipe(_Recipe):
         Architecture and options.
     guide : GuideSpec
         The guide. Of kind ``student``: ``name`` is the folder of a distillation's run.
+    guide_control : Control
+        ``zeroed`` or ``shuffled``: a control of the guide, trained and validated with tokens that
+        know nothing of their image; see ``nuguide.evaluation.controls``. With zeros, ``cross`` is
+        the network of equal capacity without a guide. Shuffled, by a derangement of the recipe's
+        seed. For a named guide alone.
     losses, decoding
         Terms of the loss; how maps become nuclei in validation and in the finished model.
     licence, training_data
@@ -134,10 +140,20 @@ class SegmentationRecipe(_Recipe):
     kind: Literal["segmentation"]
     network: NetworkSpec
     guide: GuideSpec = GuideSpec()
+    guide_control: Control = "guided"
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
     licence: Text = "not stated"
     training_data: tuple[TrainingData, ...] = ()
+
+    @model_validator(mode="after")
+    def _control_of_a_named_guide(self) -> Self:
+        if self.guide_control != "guided" and self.guide.kind != "named":
+            raise ValueError(
+                f"guide_control is {self.guide_control!r} for a guide of kind {self.guide.kind!r}; "
+                "expected a guide of kind 'named'"
+            )
+        return self
 
 
 class StudentShape(_Part):

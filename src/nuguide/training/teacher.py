@@ -1,4 +1,4 @@
-"""A guide's tokens of whole training images, encoded once and kept."""
+"""A guide's tokens, encoded once and kept."""
 
 import hashlib
 from pathlib import Path
@@ -10,10 +10,49 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from nuguide.errors import GuideError
+from nuguide.errors import GuideError, RecipeError
 from nuguide.files import make_folder, replacing
-from nuguide.guides.base import Guide
+from nuguide.guides.base import Embedding, Guide
 from nuguide.guides.fields import encode_extent
+
+FIELD_TOKENS = 64
+"""Tokens along a field of a SAM encoder: 1024 px in patches of 16."""
+
+
+class CachedGuide:
+    """A frozen guide with a field that never encodes the same pixels twice.
+
+    Validation sees the same images after every epoch and in every run. The tokens come back as
+    float16 has kept them.
+
+    Parameters
+    ----------
+    guide : Guide
+        The guide itself, with a field.
+    folder : Path
+        Where the tokens are kept, shared by runs; see ``cached_tokens``.
+    """
+
+    def __init__(self, guide: Guide, folder: Path):
+        if guide.field_um is None:
+            raise RecipeError(
+                f"{guide.name} reads any extent; expected a guide with a field, whose tokens are "
+                "kept; name one of 'nuguide guides list'"
+            )
+        self.guide, self.folder = guide, folder
+        self.name, self.sha256 = guide.name, guide.sha256
+        self.field_um = guide.field_um
+        self.token_um = guide.field_um / FIELD_TOKENS
+
+    def encode(self, rgb: NDArray[np.uint8], mpp: float) -> Embedding:
+        """Return the tokens of (B, H, W, 3), from the folder where it holds them."""
+        kept = [cached_tokens(self.guide, each, mpp, self.folder) for each in rgb]
+        return Embedding(torch.stack(kept).float(), self.token_um, self.name, self.sha256)
+
+
+def tokens_folder(run: Path) -> Path:
+    """Return where the tokens are kept that a run shares with those beside it."""
+    return run.parent / "tokens"
 
 
 def cached_tokens(guide: Guide, rgb: NDArray[np.uint8], mpp: float, folder: Path) -> Tensor:
