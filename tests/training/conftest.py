@@ -38,13 +38,12 @@ def sample() -> Sample:
     return Sample("tissue", image, labels, 0.25)
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
-    """Write two images to fit on, one of validation, one of test; 128 px at 0.25 um/px."""
-    root = tmp_path_factory.mktemp("monuseg")
+def write_data(root: Path, n_validation: int) -> Path:
+    """Write two images to fit on, some of validation, one of test; 128 px at 0.25 um/px."""
     for folder in ("images", "masks"):
         (root / folder).mkdir()
-    cases = {"fit-1": "train", "fit-2": "train", min(VALIDATION): "train", "test-1": "test"}
+    validation = dict.fromkeys(sorted(VALIDATION)[:n_validation], "train")
+    cases = {"fit-1": "train", "fit-2": "train", **validation, "test-1": "test"}
     with (root / "index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["case", "monuseg2018_split", "organ", "patient"])
@@ -54,6 +53,18 @@ def data(tmp_path_factory) -> Path:
             cv2.imwrite(str(root / "masks" / f"{case}.png"), labels.astype(np.uint16))
             writer.writerow([case, split, "Liver", case])
     return root
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """Write the replica with one image of validation."""
+    return write_data(tmp_path_factory.mktemp("monuseg"), 1)
+
+
+@pytest.fixture(scope="session")
+def data_with_two_of_validation(tmp_path_factory) -> Path:
+    """Write the replica with two images of validation, which can be shuffled."""
+    return write_data(tmp_path_factory.mktemp("monuseg"), 2)
 
 
 class FakeTeacher:

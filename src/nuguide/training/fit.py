@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.callbacks.progress import RichProgressBar
 
 from nuguide.datasets.base import Sample
@@ -88,6 +88,16 @@ def steps_done(out: Path) -> int:
     return int(read_checkpoint(last)["global_step"]) if last.is_file() else 0
 
 
+def seconds_trained(out: Path) -> float | None:
+    """Return the wall time of a run up to its last checkpoint, over all its stops.
+
+    None if there is no checkpoint, or one of before the time was kept.
+    """
+    last = last_path(out)
+    kept = read_checkpoint(last)["callbacks"].get("Timer") if last.is_file() else None
+    return None if kept is None else float(kept["time_elapsed"]["train"])
+
+
 def is_finished(out: Path, recipe: Recipe) -> bool:
     """Tell whether ``out`` holds all epochs of its recipe."""
     return steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
@@ -115,7 +125,7 @@ def _train(
         devices=1,
         max_epochs=_epochs(recipe),
         gradient_clip_val=recipe.clip,
-        callbacks=[*keep, *_averaging(recipe), *_bar(progress)],
+        callbacks=[Timer(), *keep, *_averaging(recipe), *_bar(progress)],
         logger=open_log(out, done),
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,

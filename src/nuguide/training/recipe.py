@@ -265,7 +265,8 @@ def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
         # JSON is the form in which pydantic's strict mode takes an array for a tuple.
         return _ADAPTER.validate_json(json.dumps(values))
     except ValidationError as error:
-        raise RecipeError(f"{source}: {_first_fault(error)}; correct it") from error
+        # The first part of the place is the recipe's kind, which is no key of the file.
+        raise RecipeError(f"{source}: {first_fault(error, 'recipes', 1)}; correct it") from error
     except TypeError as error:
         raise RecipeError(
             f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
@@ -273,12 +274,12 @@ def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
         ) from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError, what: str, skipped: int = 0) -> str:
+    """Word the first fault of ``what`` was read; leave out the first parts of its place."""
     fault = error.errors(include_url=False)[0]
-    # The first part of the place is the recipe's kind, which is no key of the file.
-    where = ".".join(str(part) for part in fault["loc"][1:])
+    where = ".".join(str(part) for part in fault["loc"][skipped:])
     if fault["type"] == "extra_forbidden":
-        return f"{where} is unknown; expected a key that recipes have"
+        return f"{where} is unknown; expected a key that {what} have"
     got, message = fault["input"], fault["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(got, dict) else f" (got {str(got)[:80]!r})"
     return f"{where}: {message}{shown}" if where else f"{message}{shown}"

@@ -1,0 +1,87 @@
+"""`nuguide ablate`: variants of a recipe, trained and scored on equal terms."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def ablate(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a recipe's TOML."),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of the data set, with its split of validation.")
+    ],
+    runs: Annotated[
+        Path, typer.Option("--runs", help="File that gets one JSON line a run.", dir_okay=False)
+    ],
+    grid: Annotated[
+        str, typer.Option("--grid", help="Name of a packaged grid, or a grid's TOML.")
+    ] = "core",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder that gets a run's folder for each.")
+    ] = Path("runs/ablation"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="VARIANT", help="Only this variant; may be repeated."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Only this seed; may be repeated.")
+    ] = None,
+    split: Annotated[
+        Literal["validation", "test"],
+        typer.Option(help="Images to score; test once, after the choices are made."),
+    ] = "validation",
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train what is missing, or only show.")
+    ] = True,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Also write the table and figures to this folder."),
+    ] = None,
+) -> None:
+    """Train and score a grid of variants with equal data, budget and seeds.
+
+    The same command again goes on where it stopped, and several may run at once.
+    """
+    import sys
+
+    from rich.console import Console
+
+    from nuguide.errors import RecipeError, nearest_names
+    from nuguide.training.ablation.figure import write_report
+    from nuguide.training.ablation.grid import planned, read_grid
+    from nuguide.training.ablation.rows import read_rows
+    from nuguide.training.ablation.run import ablate as run
+    from nuguide.training.ablation.table import as_table, entries, footnotes
+
+    chosen = read_grid(grid)
+    for name in only or []:
+        if name not in chosen.variants:
+            raise RecipeError(
+                f"--only names {name!r}; {nearest_names(name, chosen.variants)}; correct it"
+            )
+    plan = [
+        each
+        for each in planned(chosen, recipe)
+        if (not only or each.variant in only) and (not seed or each.recipe.seed in seed)
+    ]
+    if not plan:
+        known = ", ".join(str(each) for each in chosen.seeds)
+        raise RecipeError(
+            f"--seed names none of the grid's; expected of {known}; name one of these, or make a "
+            "grid with more"
+        )
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    if train:
+        watched = sys.stderr.isatty()
+        run(plan, data, runs, out, split=split, say=console.print, progress=watched)
+    found = entries(chosen, [row for row in read_rows(runs) if row.split == split])
+    if not found:
+        console.print(f"no run of this grid is in {runs}")
+        return
+    console.print("", as_table(found), "", *footnotes(found), sep="\n")
+    for path in write_report(found, report) if report else []:
+        console.print(path)

@@ -1,0 +1,1 @@
+"""Ablation: variants of a recipe, trained and scored on equal terms."""

@@ -1,0 +1,179 @@
+"""What an ablation found: one JSON line a training, in a file that several processes share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nuguide.errors import InputError, OutputError
+from nuguide.evaluation.controls import Control
+from nuguide.files import make_folder, replacing
+from nuguide.models.card import Text
+from nuguide.training.recipe import Recipe, checked_recipe
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Budget(_Part):
+    """What a training was given.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of the optimiser.
+    seconds : float or None
+        Wall time of the training with its validation, over all its stops; None where it was not
+        kept. Trainings that share a machine slow each other down.
+    n_images : int
+        Images it was fitted on.
+    """
+
+    steps: Count
+    seconds: float | None
+    n_images: Count
+
+
+class Found(_Part):
+    """Scores of one training under one control.
+
+    Attributes
+    ----------
+    scores : dict
+        Mean over the images, by the score's name.
+    images : tuple of dict
+        For each image ``name`` and its scores.
+    """
+
+    scores: dict[str, float]
+    images: tuple[dict[str, float | str], ...]
+
+
+class Row(_Part):
+    """One training of an ablation, scored at the annotation's own resolution.
+
+    Attributes
+    ----------
+    variant : str
+        Its name in the grid.
+    seed : int
+        Of weights, crops and augmentation.
+    data, split : str
+        The data set and the part of it that was scored.
+    budget : Budget
+        Equal for all rows that are compared.
+    parameters : int
+        Trained numbers of the network.
+    found : dict of Control to Found
+        As it was trained under ``guided`` (or the control that it was trained with); a guided
+        network that reads tokens also ``zeroed`` and ``shuffled``.
+    commit : str or None
+        Of nuguide's own source, with "+changed" if that was not committed; None if it is installed.
+    versions : dict
+        Of nuguide and what decides the numbers.
+    device : str
+        What it was scored on.
+    recipe : dict
+        All choices.
+    """
+
+    variant: Text
+    seed: Count
+    data: Text
+    split: Text
+    budget: Budget
+    parameters: Count
+    found: dict[Control, Found]
+    commit: str | None
+    versions: dict[str, str]
+    device: Text
+    recipe: dict[str, Any]
+
+    @property
+    def own(self) -> Found:
+        """Scores under the condition that it was trained in."""
+        return self.found[self.control]
+
+    @property
+    def control(self) -> Control:
+        """The condition that it was trained in."""
+        control: Control = self.recipe.get("guide_control", "guided")
+        return control
+
+    def trained_by(self, recipe: Recipe) -> bool:
+        """Tell whether this is the row of a recipe; a key that is younger counts as its default."""
+        return checked_recipe(self.recipe, f"row {self.recipe.get('name')}") == recipe
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Read the rows of an ablation; none if there is no file yet.
+
+    Raises
+    ------
+    InputError
+        Naming the first line that is damaged.
+    """
+    if not file.exists():
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file} cannot be read ({error}); expected JSON lines of an ablation; name another "
+            "file with --runs"
+        ) from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(Row.model_validate_json(line))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise InputError(
+                f"{file}, line {number}: {where} {fault['msg']}; expected a row of an ablation; "
+                "take the line out, and its run is scored again"
+            ) from error
+    return rows
+
+
+def find_row(rows: list[Row], variant: str, recipe: Recipe, split: str) -> Row | None:
+    """Return the row of a training, or None if there is none yet.
+
+    Raises
+    ------
+    OutputError
+        If there is one of the same variant, seed and split by another recipe: rows of two budgets
+        shall not be compared.
+    """
+    for row in rows:
+        if (row.variant, row.seed, row.split) != (variant, recipe.seed, split):
+            continue
+        if row.trained_by(recipe):
+            return row
+        raise OutputError(
+            f"the runs' file has {variant}, seed {recipe.seed}, by another recipe; expected one "
+            "recipe for a variant; name another file with --runs, or another variant"
+        )
+    return None
+
+
+def add_row(file: Path, row: Row) -> None:
+    """Add a row at the end, whole or not at all, whoever else is writing.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    advice = "name another file with --runs"
+    make_folder(file.parent, advice)
+    line = json.dumps(row.model_dump(mode="json"), allow_nan=False)
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+        with replacing(file, advice) as aside:
+            aside.write_text(f"{before}{line}\n", encoding="utf-8")

@@ -1,0 +1,179 @@
+"""One training of an ablation after the other: trained, scored, written down."""
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from nuguide.datasets.base import Sample, Split
+from nuguide.datasets.opening import open_dataset
+from nuguide.evaluation.controls import Control, controlled
+from nuguide.evaluation.evaluate import Predictor, evaluate
+from nuguide.files import make_folder
+from nuguide.models.model import Model
+from nuguide.segmentation.run import on_device, segment_array
+from nuguide.training.ablation.grid import Planned
+from nuguide.training.ablation.rows import Budget, Found, Row, add_row, find_row, read_rows
+from nuguide.training.finish import load_trained
+from nuguide.training.fit import fit, seconds_trained, steps_done
+from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.teacher import CachedGuide, tokens_folder
+
+Say = Callable[[str], None]
+"""Told in a line what happens next."""
+
+
+def ablate(
+    plan: Sequence[Planned],
+    data: Path,
+    file: Path,
+    out: Path,
+    *,
+    split: Split = "validation",
+    say: Say = lambda line: None,
+    progress: bool = False,
+) -> None:
+    """Train and score what is planned and not yet written down.
+
+    A run that was stopped goes on from its last checkpoint. Several processes may share a plan: a
+    run that another one holds is passed over.
+
+    Parameters
+    ----------
+    plan : sequence of Planned
+        All trainings.
+    data : Path
+        The data set's folder.
+    file : Path
+        Gets a line for each training; see ``Row``.
+    out : Path
+        Gets a run's folder for each; the guides' tokens lie beside them.
+    split : Split
+        What is scored. Choices are made on ``validation``.
+    say : callable
+        See ``Say``.
+    progress : bool
+        Whether to draw a progress bar.
+
+    Raises
+    ------
+    OutputError
+        If a folder or ``file`` holds a run of the same name by another recipe.
+    NuguideError
+        Whatever else stops a training; what was finished before it stands in ``file``.
+    """
+    make_folder(out, "give another --out")
+    rows = read_rows(file)
+    left = [each for each in plan if find_row(rows, each.variant, each.recipe, split) is None]
+    say(f"{len(plan) - len(left)} of {len(plan)} runs are in {file}")
+    for each in left:
+        name = each.recipe.name
+        try:
+            # Given back by the system when a process dies, however it dies.
+            with FileLock(out / f".{name}.lock", timeout=0):
+                if find_row(read_rows(file), each.variant, each.recipe, split) is not None:
+                    continue
+                say(f"{name}: training")
+                fit(each.recipe, data, out / name, progress=progress)
+                say(f"{name}: scoring")
+                add_row(file, scored(each, data, out / name, split))
+        except Timeout:
+            say(f"{name}: left to the process that has it")
+
+
+def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
+    """Score the best checkpoint of a finished run, with the controls of its guide.
+
+    Parameters
+    ----------
+    planned : Planned
+        What the run is.
+    data, run : Path
+        Folders of data set and run.
+    split : Split
+        What is scored.
+    """
+    recipe = planned.recipe
+    model = on_device(_remembering(load_trained(run), run), "auto")
+    samples = list(open_dataset(data, split))
+    found = {}
+    for control in _controls(model, recipe, samples):
+        predict = _predictor(model, control, samples)
+        scores = evaluate(predict, samples, model=recipe.name, data=data.name, split=split)
+        images: list[dict[str, float | str]] = [
+            {"name": each.name, **each.scores} for each in scores.images
+        ]
+        means = {name: summary.mean for name, summary in scores.summaries.items()}
+        found[control] = Found(scores=means, images=tuple(images))
+    return Row(
+        variant=planned.variant,
+        seed=recipe.seed,
+        data=data.resolve().name,
+        split=split,
+        budget=Budget(
+            steps=steps_done(run),
+            seconds=seconds_trained(run),
+            n_images=len(open_dataset(data, recipe.split)),
+        ),
+        parameters=sum(each.numel() for each in model.network.parameters()),
+        found=found,
+        commit=_commit(),
+        versions=_versions(),
+        device=_device(model),
+        recipe=recipe.model_dump(mode="json"),
+    )
+
+
+def _controls(model: Model, recipe: SegmentationRecipe, samples: Sequence[Sample]) -> list[Control]:
+    """List how to score: as it was trained, and a guided network without its guide's knowledge."""
+    if model.guide is None or recipe.guide_control != "guided":
+        return [recipe.guide_control]
+    return ["guided", "zeroed", "shuffled"] if len(samples) > 1 else ["guided", "zeroed"]
+
+
+def _predictor(model: Model, control: Control, samples: Sequence[Sample]) -> Predictor:
+    if model.guide is None:
+        return lambda rgb, mpp: segment_array(rgb, mpp, model).labels
+    return controlled(model, control, samples)
+
+
+def _remembering(model: Model, run: Path) -> Model:
+    """Let a guide with a field read its tokens from where the runs keep them."""
+    if model.guide is None or model.guide.field_um is None:
+        return model
+    return replace(model, guide=CachedGuide(model.guide, tokens_folder(run)))
+
+
+def _commit() -> str | None:
+    """Return the commit of nuguide's source where it lies in a repository that holds it."""
+    source, git = Path(__file__), shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str | None:
+        done = subprocess.run(
+            [git, "-C", str(source.parent), *arguments], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if not ask("ls-files", source.name):
+        return None
+    changed = "+changed" if ask("status", "--porcelain", str(source.parents[2])) else ""
+    return f"{ask('rev-parse', 'HEAD')}{changed}"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("nuguide", "torch", "lightning", "numpy", "scikit-image")
+    found = {name: version(name) for name in packages}
+    return {"python": platform.python_version(), **found}
+
+
+def _device(model: Model) -> str:
+    device = next(model.network.parameters()).device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
