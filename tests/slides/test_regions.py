@@ -4,10 +4,11 @@ import pytest
 from nuguide.slides.regions import Box, plan_regions
 
 
+@pytest.mark.parametrize("offset", [0, 384])
 @pytest.mark.parametrize("shape", [(1, 1), (300, 300), (1024, 1024), (2500, 1100), (64, 5000)])
-def test_cores_cover_the_image_once(shape: tuple[int, int]) -> None:
+def test_cores_cover_the_image_once(shape: tuple[int, int], offset: int) -> None:
     count = np.zeros(shape, int)
-    for region in plan_regions(shape):
+    for region in plan_regions(shape, offset=offset):
         core = region.core
         count[core.y : core.y + core.height, core.x : core.x + core.width] += 1
     assert (count == 1).all()
@@ -24,6 +25,15 @@ def test_reads_lie_on_the_grid_and_hold_core_and_halo() -> None:
         assert read.x + read.width >= min(1100, core.x + core.width + 128)
 
 
+def test_an_offset_moves_the_borders_between_cores() -> None:
+    plan = plan_regions((1000, 64), size=512, halo=128, grid_px=64, offset=128)
+    assert [(region.core.y, region.core.height) for region in plan] == [
+        (0, 128),
+        (128, 512),
+        (640, 360),
+    ]
+
+
 def test_a_small_image_is_one_small_region() -> None:
     (region,) = plan_regions((300, 200))
     assert region.core == Box(0, 0, 300, 200)
@@ -35,5 +45,7 @@ def test_sizes_off_the_grid_are_refused() -> None:
         plan_regions((100, 100), size=1000)
     with pytest.raises(ValueError, match="multiples"):
         plan_regions((100, 100), halo=10)
+    with pytest.raises(ValueError, match="below the size"):
+        plan_regions((100, 100), size=512, offset=512)
     with pytest.raises(ValueError, match="no region"):
         plan_regions((0, 100))

@@ -1,6 +1,7 @@
 """The one grid: regions that tile an image, each read with a halo of its surroundings."""
 
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Region:
 
 
 def plan_regions(
-    shape_px: tuple[int, int], size: int = 1024, halo: int = 64, grid_px: int = 64
+    shape_px: tuple[int, int],
+    size: int = 1024,
+    halo: int = 64,
+    grid_px: int = 64,
+    offset: int = 0,
 ) -> list[Region]:
     """Tile an image with regions on one grid anchored at its origin.
 
@@ -61,6 +66,9 @@ def plan_regions(
         Side of a core, and width of the margin read around it, px; multiples of ``grid_px``.
     grid_px : int
         Step of the grid, px.
+    offset : int
+        Where the second row and column of cores begin, px, below ``size``; 0: the first are
+        whole. A multiple of ``grid_px``.
 
     Returns
     -------
@@ -73,21 +81,28 @@ def plan_regions(
         If a size is not a multiple of the grid, or the image has no pixel.
     """
     height, width = shape_px
-    if grid_px < 1 or size < 1 or halo < 0 or size % grid_px or halo % grid_px:
+    on_grid = grid_px >= 1 and not any(length % grid_px for length in (size, halo, offset))
+    if not on_grid or size < 1 or halo < 0 or not 0 <= offset < size:
         raise ValueError(
-            f"size {size} px and halo {halo} px do not lie on a grid of {grid_px} px; "
-            "expected multiples of it; round them"
+            f"size {size} px, halo {halo} px and offset {offset} px do not lie on a grid of "
+            f"{grid_px} px; expected multiples of it, the offset below the size; round them"
         )
     if height < 1 or width < 1:
         raise ValueError(f"an image of {height} x {width} px has no region; expected 1 px or more")
-    corners = [(y, x) for y in range(0, height, size) for x in range(0, width, size)]
+    rows, columns = (_spans(length, size, offset) for length in (height, width))
     regions = []
-    for index, (y, x) in enumerate(corners):
-        core = Box(y, x, min(size, height - y), min(size, width - x))
+    for index, ((y, tall), (x, wide)) in enumerate(product(rows, columns)):
+        core = Box(y, x, tall, wide)
         top, bottom = _with_halo(core.y, core.height, height, halo, grid_px)
         left, right = _with_halo(core.x, core.width, width, halo, grid_px)
         regions.append(Region(index, core, Box(top, left, bottom - top, right - left)))
     return regions
+
+
+def _spans(length: int, size: int, offset: int) -> list[tuple[int, int]]:
+    """Cut a length into (start, length) of ``size``; the first has ``offset``, if not 0."""
+    borders = [0, *range(offset or size, length, size), length]
+    return [(start, end - start) for start, end in pairwise(borders)]
 
 
 def _with_halo(start: int, length: int, end: int, halo: int, step: int) -> tuple[int, int]:
