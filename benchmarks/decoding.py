@@ -18,7 +18,7 @@ from nuguide.models.card import Decoding
 from nuguide.models.registry import load
 from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import predict_maps
-from nuguide.segmentation.run import read_mirrored
+from nuguide.segmentation.region import read_mirrored
 from nuguide.segmentation.seams import native_box, to_native
 from nuguide.slides.reader import from_array
 from nuguide.slides.regions import plan_regions

@@ -108,7 +108,7 @@ def test_a_locked_folder_is_refused_before_work(
     def work(*_: object, **__: object) -> None:
         pytest.fail("work was done")
 
-    monkeypatch.setattr("nuguide.segmentation.result.TemporaryFile", locked)
+    monkeypatch.setattr("nuguide.segmentation.record.TemporaryFile", locked)
     monkeypatch.setattr("nuguide.segmentation.batch.segment_slide", work)
     with pytest.raises(OutputError, match="Permission denied"):
         segment_into(picture, tmp_path / "out", model, mpp=0.5)

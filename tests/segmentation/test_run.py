@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError, ResolutionError
 from nuguide.guides.base import Embedding
 from nuguide.models.model import Model
+from nuguide.segmentation.planning import Cut, grid_px
 from nuguide.segmentation.predictor import predict_maps
-from nuguide.segmentation.run import grid_px, on_device, read_mirrored, segment, segment_slide
+from nuguide.segmentation.region import read_mirrored
+from nuguide.segmentation.run import on_device, segment, segment_slide
 from nuguide.slides.reader import from_array
 from nuguide.slides.regions import Box
 
@@ -33,8 +35,8 @@ def test_every_nucleus_is_found_at_its_place(model: Model, tissue: Image, mpp: f
 @pytest.mark.parametrize("region_px", [64, 96, 160])
 def test_regions_leave_no_trace(model: Model, tissue: Image, region_px: int) -> None:
     slide = from_array(tissue, 0.25)
-    whole = segment_slide(slide, model, region_px=1024)
-    parts = segment_slide(slide, model, region_px=region_px)
+    whole = segment_slide(slide, model, cut=Cut(1024))
+    parts = segment_slide(slide, model, cut=Cut(region_px))
     assert len(set(parts.nuclei["region"].to_pylist())) > 3
     ids = [set(result.nuclei["id"].to_pylist()) for result in (whole, parts)]
     assert ids[0] == ids[1]
@@ -42,7 +44,7 @@ def test_regions_leave_no_trace(model: Model, tissue: Image, region_px: int) -> 
 
 
 def test_rows_and_labels_go_together(model: Model, tissue: Image) -> None:
-    result = segment_slide(from_array(tissue, 0.25), model, region_px=96)
+    result = segment_slide(from_array(tissue, 0.25), model, cut=Cut(96))
     xs, ys = (result.nuclei[f"centroid_{axis}_px"].to_numpy() for axis in "xy")
     at_centres = result.labels[ys.astype(int), xs.astype(int)]
     assert at_centres.tolist() == list(range(1, result.nuclei.num_rows + 1))
@@ -64,7 +66,7 @@ def test_tissue_without_nuclei_says_what_to_check(model: Model) -> None:
 def test_progress_counts_regions_and_nuclei(model: Model, tissue: Image) -> None:
     seen: list[tuple[int, int, int]] = []
     segment_slide(
-        from_array(tissue, 0.5), model, region_px=256, progress=lambda *at: seen.append(at)
+        from_array(tissue, 0.5), model, cut=Cut(256), progress=lambda *at: seen.append(at)
     )
     assert [done for done, _, _ in seen] == list(range(6 + 1))
     assert seen[0] == (0, 6, 0)
@@ -145,3 +147,35 @@ def test_an_array_needs_its_scale(model: Model, tissue: Image) -> None:
 def test_an_unknown_device_is_one_line(model: Model) -> None:
     with pytest.raises(InputError, match="--device 'abacus'"):
         on_device(model, "abacus")
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Image:
+    """400 x 500 px in which most nuclei touch their neighbours: where seams go wrong first."""
+    random = np.random.default_rng(1)
+    depth = np.zeros((400, 500))
+    rows, columns = np.indices(depth.shape)
+    for cy in range(14, 400, 21):
+        for cx in range(14, 500, 21):
+            near = np.s_[max(0, cy - 20) : cy + 20, max(0, cx - 20) : cx + 20]
+            y, x = rows[near], columns[near]
+            (down, across), (tall, wide) = random.uniform(-3, 3, 2), random.uniform(9, 13, 2)
+            away = np.hypot((y - cy - down) / tall, (x - cx - across) / wide)
+            depth[near] = np.maximum(depth[near], 1 - away)
+    image = np.full((400, 500, 3), (235, 190, 215), float)
+    image[depth > 0] = 140 - 100 * depth[depth > 0][:, None]
+    return image.round().astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("cut", "mpp"), [(Cut(96), 0.25), (Cut(160, 128, 64), 0.4), (Cut(224, 64, 32), 0.5)]
+)
+def test_touching_nuclei_are_the_same_however_the_image_is_cut(
+    model: Model, crowd: Image, cut: Cut, mpp: float
+) -> None:
+    slide = from_array(crowd, mpp)
+    whole, parts = (segment_slide(slide, model, cut=each) for each in (Cut(), cut))
+    ids = [set(result.nuclei["id"].to_pylist()) for result in (whole, parts)]
+    assert len(ids[0]) > 350
+    assert max(len(ids[0] - ids[1]), len(ids[1] - ids[0])) <= 0.005 * len(ids[0])
+    assert ((whole.labels > 0) == (parts.labels > 0)).all()

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nuguide.models.model import Model
-from nuguide.segmentation.result import (
+from nuguide.segmentation.planning import cut_for
+from nuguide.segmentation.record import (
     check_folder,
+    configuration_of,
     is_finished,
     read_record,
-    run_configuration,
 )
+from nuguide.segmentation.result import FILES
 from nuguide.segmentation.run import Progress, segment_slide
 from nuguide.slides.reader import open_slide
 
@@ -102,9 +104,9 @@ def segment_into(
         If the folder cannot be written or holds another run: before any work is done.
     """
     slide = open_slide(image, mpp)
-    configuration = run_configuration(slide, model.card)
+    configuration = configuration_of(slide, model.card, asdict(cut_for(model)))
     check_folder(folder, configuration, overwrite=overwrite)
-    resumed = is_finished(folder, configuration) and not overwrite
+    resumed = is_finished(folder, configuration, FILES) and not overwrite
     if not resumed:
         segment_slide(slide, model, progress=progress).save(folder, overwrite=overwrite)
     found = read_record(folder)["found"]

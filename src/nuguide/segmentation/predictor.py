@@ -12,9 +12,10 @@ from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
 from nuguide.networks.blocks import pad_to_multiple
 from nuguide.segmentation.decoding import Maps
+from nuguide.segmentation.stopwatch import Stopwatch
 
 
-def predict_maps(model: Model, rgb: NDArray[np.uint8]) -> Maps:
+def predict_maps(model: Model, rgb: NDArray[np.uint8], watch: Stopwatch | None = None) -> Maps:
     """Predict the maps of a region at the model's own um/px.
 
     Parameters
@@ -23,6 +24,8 @@ def predict_maps(model: Model, rgb: NDArray[np.uint8]) -> Maps:
         Network, guide and card.
     rgb : ndarray
         (H, W, 3) uint8 RGB at ``model.card.mpp`` um/px; any size.
+    watch : Stopwatch, optional
+        Takes the times of "guide" and "network".
 
     Returns
     -------
@@ -36,6 +39,7 @@ def predict_maps(model: Model, rgb: NDArray[np.uint8]) -> Maps:
         model.card.mpp,
         tile_px=model.card.tile_px,
         bgr=model.card.channel_order == "bgr",
+        watch=watch,
     )
 
 
@@ -48,6 +52,7 @@ def run_network(
     *,
     tile_px: int | None = None,
     bgr: bool = False,
+    watch: Stopwatch | None = None,
 ) -> Maps:
     """Run a network with its guide over one region; see ``predict_maps``.
 
@@ -58,6 +63,7 @@ def run_network(
     bgr : bool
         Whether the network, not the guide, takes its channels as BGR.
     """
+    watch = watch or Stopwatch()
     height, width = rgb.shape[:2]
     device = next(network.parameters()).device
     pixels = np.ascontiguousarray(rgb[..., ::-1] if bgr else rgb)
@@ -65,17 +71,19 @@ def run_network(
     tokens: Tensor | None = None
     token_px = 1.0
     if guide is not None:
-        embedding = encode_extent(guide, rgb, mpp)
+        with watch.timing("guide"):
+            embedding = encode_extent(guide, rgb, mpp)
         tokens, token_px = embedding.values.to(device), embedding.token_um / mpp
-    if tile_px is None:
-        outputs = network(image, tokens)
-    else:
-        outputs = _run_tiles(network, image, tokens, tile_px, token_px)
-    nuclei = outputs["nuclei"][0, :, :height, :width]
-    # The share of the nucleus' channel: above one half exactly where it is the argmax.
-    foreground = torch.sigmoid(nuclei[1] - nuclei[0]).float().cpu().numpy()
-    distance = outputs["distance"][0, 0, :height, :width] if "distance" in outputs else None
-    return Maps(foreground, None if distance is None else distance.float().cpu().numpy(), mpp)
+    with watch.timing("network"):
+        if tile_px is None:
+            outputs = network(image, tokens)
+        else:
+            outputs = _run_tiles(network, image, tokens, tile_px, token_px)
+        nuclei = outputs["nuclei"][0, :, :height, :width]
+        # The share of the nucleus' channel: above one half exactly where it is the argmax.
+        foreground = torch.sigmoid(nuclei[1] - nuclei[0]).float().cpu().numpy()
+        distance = outputs["distance"][0, 0, :height, :width] if "distance" in outputs else None
+        return Maps(foreground, None if distance is None else distance.float().cpu().numpy(), mpp)
 
 
 def _run_tiles(

@@ -1,9 +1,9 @@
-"""Seams: each nucleus belongs to exactly one region, and lies whole in the image's own pixels.
+"""Seams: each nucleus belongs to one region, and lies whole in the image's own pixels.
 
 A region is read with a halo, so a nucleus near its border is seen by two regions, each time whole.
 The region whose core holds the centroid claims it. Two regions may place a centroid a little apart,
-one on either side of the border: so claims reach ``MARGIN_PX`` beyond the core, and a claim that
-falls for the most part on nuclei that are already there is a double and is dropped.
+one on either side of the border: so claims reach ``MARGIN_PX`` beyond the core, and what two
+regions claim is kept once when their nuclei are joined (``nuguide.segmentation.joining``).
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nuguide.segmentation.decoding import Maps, without_small
+from nuguide.segmentation.decoding import Maps
 from nuguide.slides.regions import Box, Region
 
 MARGIN_PX = 3
@@ -22,8 +22,8 @@ MARGIN_PX = 3
 Labels = NDArray[np.int32]
 
 
-def claimed(labels: Labels, region: Region) -> Labels:
-    """Keep the nuclei whose centroid lies in the region's core or within the margin around it.
+def claims(labels: Labels, region: Region) -> NDArray[np.bool_]:
+    """Tell which nuclei have their centroid in the region's core or in the margin around it.
 
     Parameters
     ----------
@@ -35,19 +35,18 @@ def claimed(labels: Labels, region: Region) -> Labels:
     Returns
     -------
     ndarray
-        (H, W) int32, numbered anew.
+        (n + 1,) bool by label; the background, label 0, is never claimed.
     """
-    count = int(labels.max())
+    count = int(labels.max(initial=0))
     if not count:
-        return labels
+        return np.zeros(1, np.bool_)
     ones = np.ones(labels.shape, np.uint8)
     centres = np.array(ndimage.center_of_mass(ones, labels, np.arange(1, count + 1)))
     y, x = centres[:, 0] + region.read.y, centres[:, 1] + region.read.x
     core, margin = region.core, MARGIN_PX
     inside = (y >= core.y - margin) & (y < core.y + core.height + margin)
     inside &= (x >= core.x - margin) & (x < core.x + core.width + margin)
-    kept = np.concatenate([[False], inside])[labels]
-    return without_small(np.where(kept, labels, 0).astype(np.int32), 1)
+    return np.concatenate([[False], inside])
 
 
 def native_box(read: Box, scale: float, shape: tuple[int, int]) -> Box:
@@ -115,33 +114,3 @@ def _grown(labels: Labels) -> Labels:
     # Dilation takes the larger number where two would meet; the foreground decides the rest.
     spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
     return np.where(labels > 0, labels, spread).astype(np.int32)
-
-
-def paint(canvas: Labels, labels: Labels, box: Box, highest: int) -> Labels:
-    """Add a region's nuclei to the image's label map, where it is still empty.
-
-    Parameters
-    ----------
-    canvas : ndarray
-        (H, W) int32 label map of the image, changed in place.
-    labels : ndarray
-        (box.height, box.width) int32, 1 .. n.
-    box : Box
-        Where the region lies, px of the image.
-    highest : int
-        Largest number on the canvas so far.
-
-    Returns
-    -------
-    ndarray
-        (box.height, box.width) int32: what was added, numbered 1 .. m (on the canvas from
-        ``highest`` + 1); doubles are left out.
-    """
-    under = canvas[box.y : box.y + box.height, box.x : box.x + box.width]
-    area = np.bincount(labels.ravel())
-    free = np.bincount(labels[under == 0].ravel(), minlength=len(area))
-    fresh = 2 * free > area
-    fresh[0] = False
-    added = without_small(np.where(fresh[labels] & (under == 0), labels, 0).astype(np.int32), 1)
-    np.copyto(under, added + highest, where=added > 0)
-    return added

@@ -1,0 +1,159 @@
+"""The record of a run: what decides its result, what was found, with what; ``run.toml``."""
+
+import platform
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import tomli_w
+
+from nuguide import __version__
+from nuguide.errors import OutputError
+from nuguide.files import make_folder, replacing, unwritable
+from nuguide.models.card import Card
+from nuguide.slides.reader import Slide
+
+RUN_FILE = "run.toml"
+"""Written last: a folder that holds it holds a finished run."""
+
+Configuration = dict[str, Any]
+"""Everything that decides a result, as TOML and JSON can hold it."""
+
+_TELLING_ONLY = ("image", "mpp_source")
+_LIBRARIES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "pyarrow")
+
+
+def configuration_of(slide: Slide, card: Card, regions: Configuration) -> Configuration:
+    """Return everything that decides a result, as it stands in ``run.toml``.
+
+    Parameters
+    ----------
+    slide, card
+        Image and model.
+    regions : dict
+        How the image is cut, and which part of it is looked at.
+    """
+    return {
+        "image": str(slide.path) if slide.path else slide.name,
+        "image_sha256": slide.sha256,
+        "mpp": slide.mpp,
+        "mpp_source": slide.mpp_source,
+        "model": card.name,
+        "model_version": card.version,
+        "model_sha256": card.sha256,
+        "model_mpp": card.mpp,
+        "decoding": card.decoding.model_dump(),
+        "regions": regions,
+    }
+
+
+def differences(there: Configuration, here: Configuration) -> list[str]:
+    """Word what a run has otherwise; empty if it is the same.
+
+    The same image may be named by another path; its digest is what counts.
+    """
+    before, now = _flat(there), _flat(here)
+    return [
+        f"{key}: there {before.get(key, 'none')!r}, here {now.get(key, 'none')!r}"
+        for key in dict.fromkeys([*now, *before])
+        if before.get(key) != now.get(key) and key not in _TELLING_ONLY
+    ]
+
+
+def _flat(configuration: Configuration, above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
+    return flat
+
+
+def write_record(
+    folder: Path, configuration: Configuration, found: dict[str, Any], card: Card
+) -> None:
+    """Write the ``run.toml`` of a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        In which everything else is whole.
+    configuration, found : dict
+        What decided the result, and what it is.
+    card : Card
+        Of the model.
+    """
+    record = {
+        "configuration": configuration,
+        "found": found,
+        "licences": {
+            "weights": card.licence,
+            "training_data": [f"{data.name}: {data.licence}" for data in card.training_data],
+        },
+        "versions": {
+            "nuguide": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
+    }
+    with replacing(folder / RUN_FILE) as aside:
+        aside.write_text(tomli_w.dumps(record), encoding="utf-8")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the ``run.toml`` of a run folder.
+
+    Raises
+    ------
+    OutputError
+        If it is missing or no TOML.
+    """
+    path = folder / RUN_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OutputError(
+            f"{path} cannot be read ({error}); expected the record of a finished run; "
+            "segment again with --overwrite"
+        ) from error
+
+
+def is_finished(folder: Path, configuration: Configuration, files: tuple[str, ...]) -> bool:
+    """Tell whether ``folder`` holds the whole result of this very configuration in ``files``."""
+    whole = all((folder / name).exists() for name in (*files, RUN_FILE))
+    return whole and not _differences(folder, configuration)
+
+
+def check_folder(folder: Path, configuration: Configuration, *, overwrite: bool = False) -> None:
+    """Make ``folder``, or refuse it if another finished run lies in it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or holds the run of another configuration.
+    """
+    make_folder(folder)
+    try:
+        # Hours of work must not end at a folder that was locked from the start.
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    different = [] if overwrite else _differences(folder, configuration)
+    if different:
+        raise OutputError(
+            f"{folder} holds another run ({'; '.join(different)}); expected an empty folder or the "
+            "same run; give another -o, or --overwrite to replace it"
+        )
+
+
+def _differences(folder: Path, configuration: Configuration) -> list[str]:
+    """Word what the finished run in ``folder`` has otherwise; empty if there is none."""
+    if not (folder / RUN_FILE).is_file():
+        return []
+    try:
+        there = read_record(folder).get("configuration", {})
+    except OutputError:
+        return [f"its {RUN_FILE} cannot be read"]
+    return differences(there, configuration)
