@@ -1,0 +1,227 @@
+"""What is done of a slide: a ledger of its regions, and a Parquet file with the nuclei of each.
+
+A region counts as done once its row is in the ledger, and its row is written only after its file
+is whole and on the disk. So whatever ends a run, the next one goes on from the last whole region.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nuguide.errors import OutputError
+from nuguide.files import make_folder, replacing, unwritable
+from nuguide.segmentation.record import Configuration, differences
+from nuguide.segmentation.region import CLAIMED, Piece, no_nuclei
+
+LEDGER_FILE = "ledger.sqlite"
+FRAGMENTS_FOLDER = "fragments"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS run (configuration TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS regions (
+    region INTEGER PRIMARY KEY,
+    nuclei INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,  -- of its file; 0: no nuclei and no file
+    stages TEXT NOT NULL,    -- JSON: stage -> s
+    wall REAL NOT NULL       -- s since the region before it was done
+);
+"""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the regions that are done add up to.
+
+    Attributes
+    ----------
+    nuclei : int
+        Claimed nuclei, before doubles are dropped.
+    stages : dict
+        Stage -> s, added up over threads and workers.
+    wall : float
+        Wall time, s, of all runs of the slide together.
+    """
+
+    nuclei: int
+    stages: dict[str, float]
+    wall: float
+
+
+class Ledger:
+    """The regions of one slide that are done, in its run folder; one process holds it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder; made if missing.
+    configuration : dict
+        Everything that decides the result.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, another process is writing to it, or what lies there is
+        another run or damaged.
+    """
+
+    def __init__(self, folder: Path, configuration: Configuration) -> None:
+        self._path = folder / LEDGER_FILE
+        self._fragments = folder / FRAGMENTS_FOLDER
+        make_folder(self._fragments)
+        with self._faults():
+            # Every statement is a transaction of its own.
+            self._rows = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+            try:
+                self._open(configuration)
+            except BaseException:
+                self._rows.close()
+                raise
+
+    def _open(self, configuration: Configuration) -> None:
+        # Exclusive before WAL: no shared memory is needed then, which file servers do not have.
+        self._rows.execute("PRAGMA locking_mode=EXCLUSIVE")
+        self._rows.execute("PRAGMA journal_mode=WAL")
+        self._rows.execute("BEGIN IMMEDIATE")
+        self._rows.execute("COMMIT")
+        self._rows.executescript(_TABLES)
+        there = self._rows.execute("SELECT configuration FROM run").fetchone()
+        if there is None:
+            mine = json.dumps(configuration, sort_keys=True)
+            self._rows.execute("INSERT INTO run VALUES (?)", (mine,))
+        elif different := differences(json.loads(there[0]), configuration):
+            raise OutputError(
+                f"{self._path.parent} holds another run that is not finished "
+                f"({'; '.join(different)}); expected an empty folder or the same run; give "
+                "another -o, or --overwrite to replace it"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; what is done stays done."""
+        self._rows.close()
+
+    def done(self) -> dict[int, int]:
+        """Return the regions that are done, and how many nuclei each claims.
+
+        A region whose file has gone, or is not as long as it was, is not done.
+        """
+        with self._faults():
+            rows = self._rows.execute("SELECT region, nuclei, bytes FROM regions").fetchall()
+        return {
+            region: nuclei
+            for region, nuclei, size in rows
+            if not size or self._size(region) == size
+        }
+
+    def _size(self, region: int) -> int:
+        try:
+            return self._file(region).stat().st_size
+        except OSError:
+            return -1
+
+    def add(self, region: int, piece: Piece, wall: float) -> None:
+        """Keep what a region gives; ``wall`` s have passed since the one before it.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        size = self._write(region, piece.nuclei) if piece.nuclei.num_rows else 0
+        row = (region, piece.nuclei.num_rows, size, json.dumps(piece.seconds), wall)
+        with self._faults():
+            self._rows.execute("INSERT OR REPLACE INTO regions VALUES (?, ?, ?, ?, ?)", row)
+
+    def _write(self, region: int, nuclei: pa.Table) -> int:
+        with replacing(self._file(region)) as aside:
+            pq.write_table(nuclei, aside, compression="zstd")
+            # On the disk before its name is, and its name before its row.
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+                return os.fstat(file.fileno()).st_size
+
+    def nuclei(self, region: int) -> pa.Table:
+        """Return the nuclei that a region claims.
+
+        Raises
+        ------
+        OutputError
+            If its file has gone or is damaged.
+        """
+        path = self._file(region)
+        with self._faults():
+            (size,) = self._rows.execute(
+                "SELECT bytes FROM regions WHERE region = ?", (region,)
+            ).fetchone()
+        if not size:
+            return no_nuclei()
+        try:
+            return pq.read_table(path).cast(CLAIMED)
+        except (OSError, pa.ArrowException) as fault:
+            raise OutputError(
+                f"{path} cannot be read ({' '.join(str(fault).split())}); expected the nuclei of a "
+                "region; remove that file and run the same command again"
+            ) from fault
+
+    def tally(self) -> Tally:
+        """Add up what is done."""
+        stages: dict[str, float] = {}
+        with self._faults():
+            rows = self._rows.execute("SELECT nuclei, stages, wall FROM regions").fetchall()
+        for _, seconds, _ in rows:
+            for stage, spent in json.loads(seconds).items():
+                stages[stage] = stages.get(stage, 0.0) + spent
+        return Tally(sum(row[0] for row in rows), stages, sum(row[2] for row in rows))
+
+    def _file(self, region: int) -> Path:
+        return self._fragments / f"{region:07d}.parquet"
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Word what SQLite complains of."""
+        try:
+            yield
+        except sqlite3.OperationalError as fault:
+            if "locked" in str(fault):
+                raise OutputError(
+                    f"{self._path.parent} is being written by another run; expected one at a time; "
+                    "wait for it, or give another -o"
+                ) from fault
+            raise unwritable(self._path, fault) from fault
+        except (sqlite3.DatabaseError, ValueError) as fault:
+            raise OutputError(
+                f"{self._path} is damaged ({fault}); expected the ledger of a run; give another "
+                "-o, or --overwrite to begin anew"
+            ) from fault
+
+
+def remove_ledger(folder: Path) -> None:
+    """Remove the ledger and the fragments of a run folder, where there are any.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be removed.
+    """
+    try:
+        # The log before what it belongs to: a new ledger must not find an old one's log.
+        for end in ("-wal", "-shm", ""):
+            (folder / f"{LEDGER_FILE}{end}").unlink(missing_ok=True)
+        if (folder / FRAGMENTS_FOLDER).is_dir():
+            shutil.rmtree(folder / FRAGMENTS_FOLDER)
+    except OSError as fault:
+        raise unwritable(folder, fault) from fault
