@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from nuguide.errors import InputError, ResolutionError
-from nuguide.slides.reader import find_images, from_array, open_slide
+from nuguide.slides.finding import find_images
+from nuguide.slides.reader import from_array, open_slide
 
 TISSUE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 

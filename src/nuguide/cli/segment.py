@@ -53,7 +53,7 @@ def segment(
     from nuguide.models.registry import load
     from nuguide.segmentation.batch import plan_batch, segment_into
     from nuguide.segmentation.run import on_device
-    from nuguide.slides.reader import find_images
+    from nuguide.slides.finding import find_images
     from nuguide.units import checked_mpp
 
     scale = None if mpp is None else checked_mpp(mpp)

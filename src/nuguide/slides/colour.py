@@ -13,7 +13,12 @@ Alpha = Literal["none", "straight", "premultiplied"]
 TWELVE_BITS = 4096
 
 
-def as_rgb(samples: NDArray[Any], name: str, alpha: Alpha = "straight") -> NDArray[np.uint8]:
+def as_rgb(
+    samples: NDArray[Any],
+    name: str,
+    alpha: Alpha = "straight",
+    twelve_bits: bool | None = None,
+) -> NDArray[np.uint8]:
     """Bring decoded samples to RGB uint8.
 
     Parameters
@@ -26,6 +31,9 @@ def as_rgb(samples: NDArray[Any], name: str, alpha: Alpha = "straight") -> NDArr
     alpha : {"none", "straight", "premultiplied"}
         Meaning of the last of 2 or 4 samples. Opacity is laid over white, the colour of an empty
         slide.
+    twelve_bits : bool or None
+        Whether 16-bit samples hold 12 bits; None: as the samples tell, see Notes. A piece of an
+        image must be told.
 
     Returns
     -------
@@ -49,7 +57,7 @@ def as_rgb(samples: NDArray[Any], name: str, alpha: Alpha = "straight") -> NDArr
             f"{name} has samples of shape {samples.shape}; expected (height, width) or "
             "(height, width, channels) with 1 to 4 channels; save it as one flat RGB image"
         )
-    eight_bit = _as_uint8(samples, name)
+    eight_bit = _as_uint8(samples, name, twelve_bits)
     channels = eight_bit.shape[-1]
     if channels in (2, 4):
         colour = eight_bit[..., : channels - 1]
@@ -59,13 +67,15 @@ def as_rgb(samples: NDArray[Any], name: str, alpha: Alpha = "straight") -> NDArr
     return np.ascontiguousarray(eight_bit)
 
 
-def _as_uint8(samples: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _as_uint8(samples: NDArray[Any], name: str, twelve_bits: bool | None) -> NDArray[np.uint8]:
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.bool_:
         return samples.astype(np.uint8) * np.uint8(255)
     if samples.dtype == np.uint16:
-        full = TWELVE_BITS - 1 if samples.max(initial=0) < TWELVE_BITS else 65535
+        if twelve_bits is None:
+            twelve_bits = bool(samples.max(initial=0) < TWELVE_BITS)
+        full = TWELVE_BITS - 1 if twelve_bits else 65535
         # One table instead of a float copy of the image, which would take four times its memory.
         table = np.round(np.arange(65536) * (255.0 / full)).clip(0, 255).astype(np.uint8)
         return table[samples]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError
-from nuguide.units import MPP_RANGE
+from nuguide.slides.scale import Scale
 
 MIN_SIDE_PX = 8
 """Shortest side of an image that can hold a nucleus, px."""
@@ -14,13 +14,11 @@ MIN_SIDE_PX = 8
 MAX_PIXELS = 1_000_000_000
 """Most pixels that are decoded into memory at once (3 GB of RGB)."""
 
+MAX_SLIDE_PIXELS = 100_000_000_000
+"""Most pixels of a slide that is read piece by piece: 75 x 25 mm of glass at 0.14 um/px."""
 
-@dataclass(frozen=True)
-class Scale:
-    """Microns per pixel that a file tells of itself, and where in the file they stand."""
-
-    mpp: float
-    source: str
+MAX_TILE_PIXELS = 1 << 26
+"""Most pixels of one stored tile, which is decoded at once (200 MB of RGB)."""
 
 
 @dataclass(frozen=True)
@@ -40,36 +38,34 @@ class Decoded:
     scale: Scale | None
 
 
-def check_extent(height: int, width: int, name: str) -> None:
-    """Refuse an image that is too small to hold a nucleus or too large for memory.
+def check_extent(height: int, width: int, name: str, limit: int = MAX_PIXELS) -> None:
+    """Refuse an image that is too small to hold a nucleus or too large to be read.
+
+    Parameters
+    ----------
+    height, width : int
+        Px.
+    name : str
+        What the image is called in the message.
+    limit : int
+        Most pixels.
 
     Raises
     ------
     InputError
-        If a side is under ``MIN_SIDE_PX`` or the area over ``MAX_PIXELS``.
+        If a side is under ``MIN_SIDE_PX`` or the area over ``limit``.
     """
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(
             f"{name} is {width} x {height} px; expected at least {MIN_SIDE_PX} px a side; "
             "give an image of tissue"
         )
-    if height * width > MAX_PIXELS:
-        raise InputError(
-            f"{name} is {width} x {height} px; expected at most {MAX_PIXELS:,} px in all; "
-            "cut it into smaller images"
+    if height * width > limit:
+        advice = (
+            "save it as a tiled TIFF, which is read piece by piece"
+            if limit == MAX_PIXELS
+            else "check that it is whole"
         )
-
-
-def plausible_scale(mpp_x: float, mpp_y: float, source: str) -> Scale | None:
-    """Return the scale if a microscope can have it, else None.
-
-    Screens and printers write their own resolution into images: 72 to 300 dots an inch are 353
-    to 85 um/px, far outside ``MPP_RANGE``. Pixels that are not square (1 % apart) are not
-    believed either.
-    """
-    low, high = MPP_RANGE
-    if not (low <= mpp_x <= high and low <= mpp_y <= high):
-        return None
-    if abs(mpp_x - mpp_y) > 0.01 * max(mpp_x, mpp_y):
-        return None
-    return Scale((mpp_x + mpp_y) / 2.0, source)
+        raise InputError(
+            f"{name} is {width} x {height} px; expected at most {limit:,} px in all; {advice}"
+        )

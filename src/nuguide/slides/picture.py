@@ -10,7 +10,8 @@ from PIL.Image import Image
 
 from nuguide.errors import InputError
 from nuguide.slides.colour import as_rgb
-from nuguide.slides.decoded import Decoded, Scale, check_extent, plausible_scale
+from nuguide.slides.decoded import Decoded, check_extent
+from nuguide.slides.scale import Scale, plausible_scale
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"

@@ -1,23 +1,34 @@
 """A slide: an image with a scale, read at any um/px."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError, ResolutionError
+from nuguide.slides.blocks import Blocks
 from nuguide.slides.colour import as_rgb
-from nuguide.slides.decoded import MAX_PIXELS, Decoded, check_extent
-from nuguide.slides.picture import JPEG_SIGNATURE, PNG_SIGNATURE, decode_jpeg, decode_png
-from nuguide.slides.tiff import TIFF_SIGNATURES, decode_tiff
+from nuguide.slides.decoded import MAX_PIXELS, MAX_SLIDE_PIXELS, check_extent
+from nuguide.slides.digest import Digest
+from nuguide.slides.levels import ArrayLevels, Stored
+from nuguide.slides.opening import digest_of_slide, open_stored
+from nuguide.slides.scale import Settled, settle_scale
 from nuguide.units import checked_mpp
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 WHITE = 255
+THUMBNAIL_UM = 8.0
+MAX_THUMBNAIL_PIXELS = 1 << 26
+"""Most px of a thumbnail (200 MB of RGB); a larger slide gets a coarser one."""
+
+
+class StoredLevel(NamedTuple):
+    """A resolution that a file holds."""
+
+    shape: tuple[int, int]
+    mpp: float
 
 
 class Slide:
@@ -34,41 +45,80 @@ class Slide:
     mpp : float
         Microns per pixel at full resolution.
     mpp_source : str
-        Where ``mpp`` came from: "--mpp", "TIFF resolution tags", "OME metadata", "PNG pHYs",
-        "JPEG density" or "array".
+        Where ``mpp`` came from: "--mpp", "openslide.mpp", "OME metadata", "objective power 40",
+        "array" and so on.
+    warnings : tuple of str
+        What a user should be told about the slide, a sentence each.
     sha256 : str
-        Digest of the file's bytes (what ``sha256sum`` prints), or of an array's pixels.
+        Digest by which the slide is known again.
+    sha256_of : str
+        What it was taken of, see ``nuguide.slides.digest``.
+    levels : tuple of StoredLevel
+        Shape and um/px of each resolution that the file holds, from the finest.
+    vendor : str
+        Who wrote the format: "aperio", "hamamatsu", "TIFF", "OME-TIFF", "OME-Zarr", "PNG", "JPEG"
+        or "array".
+    objective_power : float or None
+        Nominal magnification of the objective, where the file tells.
+    offset_px : tuple of int
+        Where the image begins in the scanner's own frame (y, x), full-resolution px; not (0, 0)
+        where a slide tells which part of its frame was scanned (MRXS).
+    streams : bool
+        True where pixels stay on disk and are read as they are asked for.
 
     Notes
     -----
-    Reading at another um/px resamples the whole image once, on a grid anchored at its origin:
-    pixel (i, j) at scale s covers [i/s, (i+1)/s] x [j/s, (j+1)/s] of full-resolution px. A read
-    is a crop of that, so two reads agree to the bit wherever they overlap. The last scale asked
-    for is kept. Shrinking averages over area; enlarging is cubic. Outside the image is white.
+    Pixel (i, j) of the grid at scale s = mpp / m covers [i/s, (i+1)/s] x [j/s, (j+1)/s] of
+    full-resolution px. The grid is computed in fixed blocks, each from the coarsest stored level
+    that is at least twice as fine (or the finest), so two reads agree to the bit wherever they
+    overlap. Shrinking
+    averages over area; enlarging is cubic. Outside the image, and where nothing was scanned, is
+    white. Several threads may read at once. What was read last is kept, up to a fixed number of
+    bytes (``nuguide.slides.blocks.CACHE_BYTES``).
     """
 
     def __init__(
-        self,
-        rgb: NDArray[np.uint8],
-        mpp: float,
-        *,
-        name: str,
-        path: Path | None,
-        mpp_source: str,
-        sha256: str,
+        self, stored: Stored, scale: Settled, digest: Digest, *, name: str, path: Path | None
     ) -> None:
+        finest = stored.levels.levels[0]
         self.name = name
         self.path = path
-        self.shape: tuple[int, int] = (rgb.shape[0], rgb.shape[1])
-        self.mpp = mpp
-        self.mpp_source = mpp_source
-        self.sha256 = sha256
-        self._pixels = rgb
-        self._level: tuple[float, NDArray[np.uint8]] = (mpp, rgb)
+        self.shape = finest.shape
+        self.mpp = scale.mpp
+        self.mpp_source = scale.source
+        self.warnings = scale.warnings
+        self.sha256 = digest.sha256
+        self.sha256_of = digest.of
+        self.levels = tuple(
+            StoredLevel(level.shape, scale.mpp * sum(level.downsample) / 2.0)
+            for level in stored.levels.levels
+        )
+        self.vendor = stored.vendor
+        self.objective_power = stored.objective_power
+        self.offset_px = stored.offset_px
+        self.streams = not stored.levels.in_memory
+        self._stored = stored.levels
+        self._blocks = Blocks(stored.levels)
 
     def __repr__(self) -> str:
         height, width = self.shape
         return f"Slide({self.name!r}, {width} x {height} px, {self.mpp:g} um/px)"
+
+    def __enter__(self) -> "Slide":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and of what was kept of it; no read may be under way."""
+        self._blocks.clear()
+        self._stored.close()
 
     def shape_at(self, mpp: float) -> tuple[int, int]:
         """Return (H, W) of the whole image at ``mpp`` um/px, px.
@@ -76,14 +126,16 @@ class Slide:
         Raises
         ------
         InputError
-            If that is nothing, or more than ``MAX_PIXELS``.
+            If that is nothing, or more than ``MAX_PIXELS`` (``MAX_SLIDE_PIXELS`` for an image that
+            stays on disk).
         """
+        limit = MAX_SLIDE_PIXELS if self.streams else MAX_PIXELS
         scale = self.mpp / mpp
         height, width = round(self.shape[0] * scale), round(self.shape[1] * scale)
-        if min(height, width) < 1 or height * width > MAX_PIXELS:
+        if min(height, width) < 1 or height * width > limit:
             raise InputError(
                 f"{self.name} at {self.mpp:g} um/px becomes {width} x {height} px at {mpp:g} "
-                f"um/px; expected 1 to {MAX_PIXELS:,} px; check its microns per pixel (--mpp)"
+                f"um/px; expected 1 to {limit:,} px; check its microns per pixel (--mpp)"
             )
         return height, width
 
@@ -117,65 +169,69 @@ class Slide:
         -------
         ndarray
             (height, width, 3) uint8; white outside the image; writable, not shared.
+
+        Raises
+        ------
+        InputError
+            If the file has gone, or is damaged under the box.
         """
-        level = self._level_at(mpp)
+        shape = self.shape_at(mpp)
         box = np.full((height, width, 3), WHITE, np.uint8)
         top, left = max(y, 0), max(x, 0)
-        bottom, right = min(y + height, level.shape[0]), min(x + width, level.shape[1])
+        bottom, right = min(y + height, shape[0]), min(x + width, shape[1])
         if top < bottom and left < right:
-            box[top - y : bottom - y, left - x : right - x] = level[top:bottom, left:right]
+            ratio = 1.0 if mpp == self.mpp else mpp / self.mpp
+            box[top - y : bottom - y, left - x : right - x] = self._blocks.read(
+                top, left, bottom - top, right - left, ratio, shape
+            )
         return box
 
-    def _level_at(self, mpp: float) -> NDArray[np.uint8]:
-        if mpp == self.mpp:
-            return self._pixels
-        kept, level = self._level
-        if kept != mpp:
-            level = _resampled(self._pixels, self.mpp / mpp, self.shape_at(mpp))
-            self._level = (mpp, level)
-        return level
+    def thumbnail(self, mpp: float = THUMBNAIL_UM) -> NDArray[np.uint8]:
+        """Return the whole image at about ``mpp`` um/px, (h, w, 3) uint8.
 
+        Never finer than the image itself, nor larger than ``MAX_THUMBNAIL_PIXELS``.
+        """
+        mpp = self.thumbnail_mpp(mpp)
+        return self.read_at(0, 0, *self.shape_at(mpp), mpp)
 
-def _resampled(rgb: NDArray[np.uint8], scale: float, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    # fx and fy, not a target size: OpenCV would stretch the grid to fit the rounded size, and
-    # nuclei would drift by up to half a pixel towards the far edge.
-    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
-    level = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=how))
-    return level[: shape[0], : shape[1]]
+    def thumbnail_mpp(self, mpp: float = THUMBNAIL_UM) -> float:
+        """Return the um/px that ``thumbnail(mpp)`` really has."""
+        height, width = self.shape
+        smallest = self.mpp * (height * width / MAX_THUMBNAIL_PIXELS) ** 0.5
+        # A strip of an image keeps at least one px of its shorter side.
+        largest = self.mpp * min(height, width)
+        return min(max(mpp, self.mpp, smallest), largest)
 
 
 def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
-    """Open an image file as a slide; what it is, its first bytes say, not its suffix.
+    """Open an image file as a slide; what it is, its content says, not its suffix.
 
     Parameters
     ----------
     path : path-like
-        A PNG, JPEG or TIFF file.
+        A PNG, JPEG or TIFF file, a slide that OpenSlide knows (SVS, NDPI, MRXS, SCN, BIF, DICOM
+        and others), or a folder of OME-Zarr or of a DICOM slide.
     mpp : float, optional
         Microns per pixel; wins over the file's metadata.
 
     Raises
     ------
     InputError
-        If the file is missing, a folder, unreadable, not an image, damaged, a stack, too small
-        or too large.
+        If the file is missing, unreadable, not an image, damaged, a stack, too small or too
+        large.
     ResolutionError
         If ``mpp`` is out of range, or not given and not in the file.
     """
     path = Path(path)
     given = None if mpp is None else checked_mpp(mpp)
-    digest = _digest(path)
-    decoded = _decode(path)
-    if given is not None:
-        value, source = given, "--mpp"
-    elif decoded.scale is not None:
-        value, source = decoded.scale.mpp, decoded.scale.source
-    else:
-        raise ResolutionError(
-            f"{path.name} does not tell its microns per pixel; expected them in its metadata or "
-            "from you; add for example --mpp 0.25 (40x) or --mpp 0.5 (20x)"
-        )
-    return Slide(decoded.rgb, value, name=path.stem, path=path, mpp_source=source, sha256=digest)
+    digest = digest_of_slide(path)
+    stored = open_stored(path)
+    try:
+        scale = settle_scale(path.name, given, stored.scales, stored.objective_power)
+    except ResolutionError:
+        stored.levels.close()
+        raise
+    return Slide(stored, scale, digest, name=path.stem, path=path)
 
 
 def from_array(rgb: NDArray[Any], mpp: float | None, name: str = "array") -> Slide:
@@ -193,7 +249,7 @@ def from_array(rgb: NDArray[Any], mpp: float | None, name: str = "array") -> Sli
             "an array does not tell its microns per pixel; expected them from you; add for "
             "example mpp=0.25 (40x) or mpp=0.5 (20x)"
         )
-    value = checked_mpp(mpp, "mpp")
+    scale = Settled(checked_mpp(mpp, "mpp"), "array")
     samples = np.asarray(rgb)
     if samples.ndim >= 2:
         check_extent(samples.shape[0], samples.shape[1], name)
@@ -202,87 +258,5 @@ def from_array(rgb: NDArray[Any], mpp: float | None, name: str = "array") -> Sli
     pixels = pixels.copy() if np.shares_memory(pixels, samples) else pixels
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.data)
-    return Slide(pixels, value, name=name, path=None, mpp_source="array", sha256=digest.hexdigest())
-
-
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
-    """List the image files that ``paths`` name: files as they are, folders by their suffixes.
-
-    Folders are not searched below; hidden files are passed over; no file comes twice.
-
-    Returns
-    -------
-    list of Path
-        In the order of ``paths``, sorted by name within a folder.
-
-    Raises
-    ------
-    InputError
-        If a path does not exist, or a folder holds no image.
-    """
-    images: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            _check_exists(path)
-            images.append(path)
-            continue
-        try:
-            inside = sorted(path.iterdir())
-        except OSError as fault:
-            raise _unreadable(path, fault) from fault
-        found = [
-            file
-            for file in inside
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "." and file.is_file()
-        ]
-        if not found:
-            raise InputError(
-                f"folder {path} holds no image; expected files ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}; name another folder or a file"
-            )
-        images.extend(found)
-    return list(dict.fromkeys(images))
-
-
-def _decode(path: Path) -> Decoded:
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(TIFF_SIGNATURES):
-        return decode_tiff(path)
-    if start == PNG_SIGNATURE:
-        return decode_png(path.read_bytes(), path.name)
-    if start.startswith(JPEG_SIGNATURE):
-        return decode_jpeg(path.read_bytes(), path.name)
-    raise InputError(
-        f"{path.name} is {'not an image that is known here' if start else 'empty'}; expected a "
-        "PNG, JPEG or TIFF file; convert it to one of these"
-    )
-
-
-def _digest(path: Path) -> str:
-    _check_exists(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected an image file; name a file inside it")
-    if not path.is_file():
-        raise InputError(f"{path} is no regular file; expected an image file; name another")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as fault:
-        raise _unreadable(path, fault) from fault
-
-
-def _check_exists(path: Path) -> None:
-    try:
-        path.stat()
-    except OSError as fault:
-        raise _unreadable(path, fault) from fault
-
-
-def _unreadable(path: Path, fault: OSError) -> InputError:
-    if isinstance(fault, FileNotFoundError):
-        return InputError(f"{path} does not exist; expected an image or a folder; check the path")
-    return InputError(
-        f"{path} cannot be read ({fault.strerror or fault}); expected a readable file or folder; "
-        "check its permissions"
-    )
+    stored = Stored(ArrayLevels(pixels), (), "array")
+    return Slide(stored, scale, Digest(digest.hexdigest(), "the pixels"), name=name, path=None)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError
 from nuguide.slides.colour import Alpha, as_rgb
-from nuguide.slides.decoded import Decoded, Scale, check_extent, plausible_scale
+from nuguide.slides.decoded import Decoded, check_extent
+from nuguide.slides.tiff_scale import told_scales
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
-# What tifffile and the codecs under it raise on damaged files.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     ValueError,
     RuntimeError,
@@ -33,18 +33,7 @@ _DAMAGE = (
     struct.error,
     ElementTree.ParseError,
 )
-_UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0, 4: 1_000.0, 5: 1.0}  # inch, cm, mm, um
-_UM_PER_NAMED_UNIT = {
-    "nm": 1e-3,
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-}
+"""What tifffile and the codecs under it raise on damaged files."""
 
 
 def decode_tiff(path: Path) -> Decoded:
@@ -57,18 +46,22 @@ def decode_tiff(path: Path) -> Decoded:
         than grey, palette or RGB, too small or too large.
     """
     try:
-        with _no_log(), tifffile.TiffFile(path) as tiff:
+        with quiet(), tifffile.TiffFile(path) as tiff:
             series = _only_image(tiff, path.name)
             samples = _samples_last(series, path.name)
             page = series.keyframe
-            rgb = as_rgb(_as_shown(samples, page, path.name), path.name, _alpha(page))
-            return Decoded(rgb, _scale(tiff, page))
-    except _DAMAGE as fault:
-        reason = " ".join(str(fault).split()) or type(fault).__name__
-        raise InputError(
-            f"{path.name} cannot be decoded ({reason}); expected a whole TIFF file; "
-            "copy or export it again"
-        ) from fault
+            rgb = as_rgb(as_shown(samples, page, path.name), path.name, alpha_of(page))
+            return Decoded(rgb, next(iter(told_scales(tiff, page)), None))
+    except DAMAGE as fault:
+        raise damaged(path.name, fault) from fault
+
+
+def damaged(name: str, fault: BaseException) -> InputError:
+    """Word that a TIFF cannot be decoded."""
+    reason = " ".join(str(fault).split()) or type(fault).__name__
+    return InputError(
+        f"{name} cannot be decoded ({reason}); expected a whole TIFF file; copy or export it again"
+    )
 
 
 def _only_image(tiff: tifffile.TiffFile, name: str) -> Any:
@@ -83,7 +76,18 @@ def _only_image(tiff: tifffile.TiffFile, name: str) -> Any:
 
 
 def _samples_last(series: Any, name: str) -> NDArray[Any]:
-    """Read the image as (H, W) or (H, W, C) after refusing stacks by their axes."""
+    """Read the image as (H, W, C)."""
+    extent, channels = flat_extent(series, name)
+    check_extent(extent["Y"], extent["X"], name)
+    check_segments(series.keyframe, name)
+    samples = np.asarray(series.asarray())
+    order = [series.axes.index(axis) for axis in "YX"]
+    rest = [axis for axis in range(samples.ndim) if axis not in order]
+    return samples.transpose(*order, *rest).reshape(extent["Y"], extent["X"], channels)
+
+
+def flat_extent(series: Any, name: str) -> tuple[dict[str, int], int]:
+    """Return the length of each axis, and the number of samples a pixel, after refusing stacks."""
     extent = dict(zip(series.axes, series.shape, strict=True))
     stacked = {axis: n for axis, n in extent.items() if axis not in "YXSC" and n > 1}
     if stacked or "Y" not in extent or "X" not in extent:
@@ -99,15 +103,10 @@ def _samples_last(series: Any, name: str) -> NDArray[Any]:
             f"{name} has {channels} channels; expected grey, RGB or RGB with alpha; "
             "export it as RGB"
         )
-    check_extent(extent["Y"], extent["X"], name)
-    _check_segments(series.keyframe, name)
-    samples = np.asarray(series.asarray())
-    order = [series.axes.index(axis) for axis in "YX"]
-    rest = [axis for axis in range(samples.ndim) if axis not in order]
-    return samples.transpose(*order, *rest).reshape(extent["Y"], extent["X"], channels)
+    return extent, channels
 
 
-def _check_segments(page: Any, name: str) -> None:
+def check_segments(page: Any, name: str) -> None:
     """Refuse a page that lists fewer strips or tiles than it must have.
 
     The decoder would fill those missing with black; and a forged tile of one pixel a side would
@@ -124,7 +123,7 @@ def _check_segments(page: Any, name: str) -> None:
 
 
 @contextmanager
-def _no_log() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the decoder's remarks on odd tags from the terminal: one line an error is enough."""
     logger = logging.getLogger("tifffile")
 
@@ -138,7 +137,7 @@ def _no_log() -> Iterator[None]:
         logger.removeFilter(refuse)
 
 
-def _as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
+def as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
     """Turn stored samples into grey or RGB as the file says they are to be shown."""
     photometric = tifffile.PHOTOMETRIC(page.photometric)
     if photometric is tifffile.PHOTOMETRIC.PALETTE:
@@ -172,46 +171,9 @@ def _full_range(samples: NDArray[Any], page: Any) -> NDArray[Any]:
     return samples
 
 
-def _alpha(page: Any) -> Alpha:
+def alpha_of(page: Any) -> Alpha:
+    """Return what a page says of a last sample beside grey or RGB."""
     extra = page.extrasamples
     if not extra or extra[0] == tifffile.EXTRASAMPLE.UNSPECIFIED:
         return "none"
     return "premultiplied" if extra[0] == tifffile.EXTRASAMPLE.ASSOCALPHA else "straight"
-
-
-def _scale(tiff: tifffile.TiffFile, page: Any) -> Scale | None:
-    if tiff.is_ome and tiff.ome_metadata:
-        return _ome_scale(tiff.ome_metadata)
-    tags = page.tags
-    if "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    per_unit = [_ratio(tags[key].value) for key in ("XResolution", "YResolution")]
-    if min(per_unit) <= 0.0:
-        return None
-    unit = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 2
-    um = _UM_PER_RESOLUTION_UNIT.get(unit)
-    if um is None and tiff.is_imagej:
-        # ImageJ names its unit in the description and leaves the tag's unit "none".
-        um = _UM_PER_NAMED_UNIT.get(str((tiff.imagej_metadata or {}).get("unit")).lower())
-    if um is None:
-        return None
-    return plausible_scale(um / per_unit[0], um / per_unit[1], "TIFF resolution tags")
-
-
-def _ratio(value: tuple[int, int]) -> float:
-    numerator, denominator = value
-    return numerator / denominator if denominator else 0.0
-
-
-def _ome_scale(xml: str) -> Scale | None:
-    for element in ElementTree.fromstring(xml).iter():
-        if element.tag.endswith("}Pixels") or element.tag == "Pixels":
-            sizes = []
-            for axis in "XY":
-                um = _UM_PER_NAMED_UNIT.get(element.get(f"PhysicalSize{axis}Unit", "µm").lower())
-                size = element.get(f"PhysicalSize{axis}")
-                if size is None or um is None:
-                    return None
-                sizes.append(float(size) * um)
-            return plausible_scale(sizes[0], sizes[1], "OME metadata")
-    return None
