@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from nuguide.errors import OutputError
-from nuguide.files import make_folder, replacing
+from nuguide.files import make_folder, replacing, replacing_folder
 
 
 def test_a_good_end_replaces_the_file(tmp_path: Path) -> None:
@@ -67,3 +67,37 @@ def test_a_folder_that_cannot_be_made_is_one_line_with_the_advice(tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot be written.*; set HOME$"):
         make_folder(tmp_path / "file" / "b", "set HOME")
+
+
+def test_a_good_end_replaces_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for content in ("old", "new"):
+        with replacing_folder(path) as aside:
+            (aside / content).write_text(content)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+
+
+def test_a_bad_end_leaves_the_folder_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    (path / "old").mkdir(parents=True)
+
+    def interrupted(end: type[BaseException]) -> None:
+        with replacing_folder(path) as aside:
+            (aside / "half").write_text("half")
+            raise end
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(KeyboardInterrupt)
+    with pytest.raises(OutputError, match="cannot be written"):
+        interrupted(PermissionError)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert [entry.name for entry in path.iterdir()] == ["old"]
+
+
+def test_a_folder_in_no_folder_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        replacing_folder(tmp_path / "absent" / "a"),
+    ):
+        pass

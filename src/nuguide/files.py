@@ -1,6 +1,7 @@
 """Files that are either whole or not there: written aside, then renamed."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +31,7 @@ def replacing(path: Path, advice: str = ADVICE) -> Iterator[Path]:
     OutputError
         If the place cannot be written: no permission, no folder, disk full.
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    aside = _beside(path)
     try:
         yield aside
         os.replace(aside, path)  # noqa: PTH105 - the one call known to be atomic on every system
@@ -40,6 +41,36 @@ def replacing(path: Path, advice: str = ADVICE) -> Iterator[Path]:
         # After a rename, or where it could not be made, there is nothing to remove.
         with suppress(OSError):
             aside.unlink()
+
+
+@contextmanager
+def replacing_folder(path: Path, advice: str = ADVICE) -> Iterator[Path]:
+    """Give an empty folder beside ``path`` to fill; when the block ends well it becomes ``path``.
+
+    As ``replacing``; a folder that was there is moved out of the way first, because no system
+    replaces a full folder in one step: between the two steps there is none.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    aside, former = _beside(path), _beside(path)
+    try:
+        aside.mkdir()
+        yield aside
+        if path.exists():
+            path.rename(former)
+        aside.rename(path)
+    except OSError as fault:
+        raise unwritable(path, fault, advice) from fault
+    finally:
+        for left in (aside, former):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
 
 
 def make_folder(folder: Path, advice: str = ADVICE) -> None:
