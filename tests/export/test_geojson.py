@@ -10,6 +10,7 @@ import shapely
 from shapely.geometry import shape
 
 from nuguide.errors import OutputError
+from nuguide.export import geojson
 from nuguide.export.geojson import write_geojson
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 
@@ -20,7 +21,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def test_features_are_qupath_detections(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(nuclei, path, 0.25)
+    write_geojson([nuclei], path, 0.25)
     collection = read(path)
     assert collection["type"] == "FeatureCollection"
     assert collection["mpp"] == 0.25
@@ -38,11 +39,11 @@ def test_features_are_qupath_detections(tmp_path: Path, nuclei: pa.Table) -> Non
 
 def test_measurements_carry_names_units_and_values(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(nuclei, path, 0.25)
+    write_geojson([nuclei], path, 0.25)
     first = read(path)["features"][0]["properties"]["measurements"]
     assert first["Area µm^2"] == pytest.approx(140 / 16)
     assert first["Confidence"] == pytest.approx(0.9, abs=1e-4)
-    assert all(isinstance(value, float) for value in first.values())
+    assert all(isinstance(value, int | float) for value in first.values())
     # Every number of the table that is not a place in px is there.
     numbers = [c.name for c in SCHEMA if c.type == pa.float64() and not c.name.endswith("px")]
     assert len(first) == len(numbers)
@@ -52,7 +53,7 @@ def test_rings_are_closed_rounded_and_in_full_resolution_px(
     tmp_path: Path, nuclei: pa.Table
 ) -> None:
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(nuclei, path, 0.25)
+    write_geojson([nuclei], path, 0.25)
     outlines = shapely.from_wkb(nuclei["geometry"].to_numpy())
     for feature, outline in zip(read(path)["features"], outlines, strict=True):
         assert feature["geometry"]["type"] == "Polygon"
@@ -72,24 +73,48 @@ def test_types_keep_their_name_and_colour(tmp_path: Path, nuclei: pa.Table) -> N
     kinds = pa.array(["tumour", None, "tumour"], pa.string())
     typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(typed, path, 0.25)
+    write_geojson([typed], path, 0.25)
     classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
     assert [kind["name"] for kind in classes] == ["tumour", "Nucleus", "tumour"]
     assert classes[0] == classes[2]
 
 
-def test_more_rows_than_are_streamed_at_once(tmp_path: Path, nuclei: pa.Table) -> None:
+def test_many_pieces_make_one_collection(
+    tmp_path: Path, nuclei: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(geojson, "_ROWS_AT_ONCE", 5)
+    once, piecewise = tmp_path / "once.geojson.gz", tmp_path / "piecewise.geojson.gz"
+    write_geojson(iter([nuclei, empty_nuclei(), nuclei, nuclei]), piecewise, 0.25)
+    write_geojson([pa.concat_tables([nuclei] * 3)], once, 0.25)
+    assert once.read_bytes() == piecewise.read_bytes()
+    features = read(once)["features"]
+    assert [feature["id"] for feature in features] == nuclei["id"].to_pylist() * 3
+    assert features[-1] == features[2]
+
+
+def test_a_number_that_is_none_is_left_out(tmp_path: Path, nuclei: pa.Table) -> None:
+    place = SCHEMA.get_field_index("solidity")
+    odd = pa.array([float("nan"), float("inf"), 0.5])
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(pa.concat_tables([nuclei] * 2000), path, 0.25)
-    features = read(path)["features"]
-    assert len(features) == 6000
-    assert features[-1]["geometry"] == features[2]["geometry"]
+    write_geojson([nuclei.set_column(place, SCHEMA.field(place), odd)], path, 0.25)
+    measurements = [f["properties"]["measurements"] for f in read(path)["features"]]
+    assert [m.get("Solidity") for m in measurements] == [None, None, 0.5]
+    assert all(len(m) >= 9 for m in measurements)
+
+
+def test_a_type_of_any_characters_stays_one_name(tmp_path: Path, nuclei: pa.Table) -> None:
+    hostile = pa.array(['"}],"x":[{"', "naïve\n", None], pa.string())
+    typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), hostile)
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([typed], path, 0.25)
+    names = [f["properties"]["classification"]["name"] for f in read(path)["features"]]
+    assert names == ['"}],"x":[{"', "naïve\n", "Nucleus"]
 
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path, nuclei: pa.Table) -> None:
     one, other = tmp_path / "one.geojson.gz", tmp_path / "other.geojson.gz"
-    write_geojson(nuclei, one, 0.25)
-    write_geojson(nuclei, other, 0.25)
+    write_geojson([nuclei], one, 0.25)
+    write_geojson([nuclei], other, 0.25)
     assert one.read_bytes() == other.read_bytes()
     # Bytes 4 to 8 of the header are the time.
     assert one.read_bytes()[4:8] == bytes(4)
@@ -97,10 +122,10 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path, nuclei: pa.Table) -> None:
 
 def test_no_nuclei_are_a_valid_collection(tmp_path: Path) -> None:
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson(empty_nuclei(), path, 0.5)
+    write_geojson([empty_nuclei()], path, 0.5)
     assert read(path) == {"type": "FeatureCollection", "mpp": 0.5, "features": []}
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, nuclei: pa.Table) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        write_geojson(nuclei, tmp_path / "absent" / "nuclei.geojson.gz", 0.25)
+        write_geojson([nuclei], tmp_path / "absent" / "nuclei.geojson.gz", 0.25)

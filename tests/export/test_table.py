@@ -7,20 +7,21 @@ import pytest
 import shapely
 
 from nuguide.errors import InputError, OutputError
+from nuguide.export import table
 from nuguide.export.table import read_table, write_table
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 
 
 def test_what_is_written_is_read(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.parquet"
-    write_table(nuclei, path)
+    write_table([nuclei], path)
     assert read_table(path).equals(nuclei)
     assert read_table(path).schema.equals(SCHEMA, check_metadata=True)
 
 
 def test_geoparquet_metadata_describe_the_geometry(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.parquet"
-    write_table(nuclei, path)
+    write_table([nuclei], path)
     file = pq.ParquetFile(path)
     geo = json.loads(file.metadata.metadata[b"geo"])
     assert geo["version"] == "1.1.0"
@@ -38,15 +39,15 @@ def test_geoparquet_metadata_describe_the_geometry(tmp_path: Path, nuclei: pa.Ta
 
 def test_units_stay_with_the_columns(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.parquet"
-    write_table(nuclei, path)
+    write_table([nuclei], path)
     assert pq.read_schema(path).field("area_um2").metadata[b"unit"] == b"um2"
 
 
 def test_no_nuclei_are_a_valid_table(tmp_path: Path) -> None:
     path = tmp_path / "nuclei.parquet"
-    write_table(empty_nuclei(), path)
+    write_table([empty_nuclei()], path)
     assert read_table(path).num_rows == 0
-    geo = json.loads(pq.read_schema(path).metadata[b"geo"])
+    geo = json.loads(pq.read_metadata(path).metadata[b"geo"])
     assert "bbox" not in geo["columns"]["geometry"]
 
 
@@ -63,4 +64,28 @@ def test_other_files_are_refused(tmp_path: Path, nuclei: pa.Table) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, nuclei: pa.Table) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        write_table(nuclei, tmp_path / "absent" / "nuclei.parquet")
+        write_table([nuclei], tmp_path / "absent" / "nuclei.parquet")
+
+
+def test_many_pieces_make_one_file_of_even_groups(
+    tmp_path: Path, nuclei: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 32)
+    moved = moved_by(nuclei, 1000.0)
+    once, piecewise = tmp_path / "once.parquet", tmp_path / "piecewise.parquet"
+    many = [nuclei, empty_nuclei()] * 12 + [moved]
+    write_table(iter(many), piecewise)
+    write_table([pa.concat_tables(many)], once)
+    assert once.read_bytes() == piecewise.read_bytes()
+    file = pq.ParquetFile(piecewise)
+    groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    assert groups == [32, 7]
+    geo = json.loads(file.metadata.metadata[b"geo"])
+    assert geo["columns"]["geometry"]["bbox"] == pytest.approx([6, 4, 1060, 1060], abs=0.1)
+    assert read_table(piecewise)["id"].to_pylist()[-3:] == moved["id"].to_pylist()
+
+
+def moved_by(nuclei: pa.Table, px: float) -> pa.Table:
+    outlines = shapely.transform(shapely.from_wkb(nuclei["geometry"].to_numpy()), lambda p: p + px)
+    column = pa.array(shapely.to_wkb(outlines), pa.binary())
+    return nuclei.set_column(SCHEMA.get_field_index("geometry"), SCHEMA.field("geometry"), column)

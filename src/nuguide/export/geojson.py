@@ -3,14 +3,17 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
+from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
 MEASUREMENTS = {
@@ -41,16 +44,17 @@ _TYPE_COLOURS = (
 )
 _COORDINATE_DECIMALS = 2
 _MEASUREMENT_DECIMALS = 4
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 8192
+_GZIP_LEVEL = 1  # level 6 takes seven times as long for a file that is an eighth smaller
 
 
-def write_geojson(nuclei: pa.Table, path: Path, mpp: float) -> None:
+def write_geojson(pieces: Iterable[pa.Table], path: Path, mpp: float) -> None:
     """Write nuclei as a gzipped GeoJSON FeatureCollection of QuPath detections.
 
     Parameters
     ----------
-    nuclei : pyarrow.Table
-        By ``nuguide.nuclei.schema.SCHEMA``.
+    pieces : iterable of pyarrow.Table
+        The nuclei in order, by ``nuguide.nuclei.schema.SCHEMA``; never held all at once.
     path : Path
         Ends in ``.geojson.gz``.
     mpp : float
@@ -64,53 +68,96 @@ def write_geojson(nuclei: pa.Table, path: Path, mpp: float) -> None:
 
     Notes
     -----
-    Coordinates are full-resolution px (x right, y down), 0.01 px, in closed rings. Rows are
-    streamed. Equal nuclei give equal bytes.
+    Coordinates are full-resolution px (x right, y down), 0.01 px, in closed rings. A measurement
+    that is not finite is left out: JSON has no word for it. Equal nuclei give equal bytes.
     """
     with (
         replacing(path) as aside,
         aside.open("wb") as raw,
         # No name and no time in the header: they would differ between equal runs.
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+        gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
     ):
         packed.write(f'{{"type":"FeatureCollection","mpp":{mpp!r},"features":['.encode())
-        between = b"\n"
-        for batch in nuclei.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            for feature in _features(batch):
-                packed.write(between + _dumped(feature))
-                between = b",\n"
+        _write_alongside(packed, _texts(pieces))
         packed.write(b"\n]}\n")
 
 
-def _dumped(feature: dict[str, Any]) -> bytes:
-    return json.dumps(feature, separators=(",", ":"), allow_nan=False).encode("ascii")
+def _write_alongside(packed: gzip.GzipFile, texts: Iterator[memoryview]) -> None:
+    """Write texts while the next one is made: compressing takes half of the time."""
+    with ThreadPoolExecutor(1) as compressor:
+        writing: Future[int] | None = None
+        for text in texts:
+            if writing is not None:
+                writing.result()
+            writing = compressor.submit(packed.write, text)
+        if writing is not None:
+            writing.result()
 
 
-def _features(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    columns = batch.to_pydict()
-    outlines = shapely.from_wkb(columns["geometry"])
+def _texts(pieces: Iterable[pa.Table]) -> Iterator[memoryview]:
+    """Give the features of a few thousand nuclei at a time, with what separates them."""
+    for number, nuclei in enumerate(regrouped(pieces, _ROWS_AT_ONCE)):
+        text = _characters(_features(nuclei.combine_chunks()))
+        # Each feature begins with its separator; the first of all needs no comma.
+        yield text if number else text[1:]
+
+
+def _features(nuclei: pa.Table) -> pa.StringArray:
+    """Word each nucleus as a GeoJSON feature, by whole columns: no loop over nuclei."""
+    return _joined(
+        ',\n{"type":"Feature","id":"',
+        nuclei["id"].combine_chunks(),
+        '","geometry":{"type":"Polygon","coordinates":[[[',
+        _rings(nuclei["geometry"]),
+        ']]]},"properties":{"objectType":"detection","classification":',
+        _classifications(nuclei["type"].combine_chunks()),
+        ',"measurements":{',
+        _measurements(nuclei),
+        "}}}",
+    )
+
+
+def _rings(geometry: pa.ChunkedArray) -> pa.StringArray:
+    """Word the points of each outline, ``x,y],[x,y``."""
+    outlines = shapely.from_wkb(geometry.to_numpy())
     points, ring = shapely.get_coordinates(outlines, return_index=True)
-    starts = np.flatnonzero(np.diff(ring, prepend=-1))[1:]
-    rings = np.split(np.round(points, _COORDINATE_DECIMALS), starts)
-    for row, outline in enumerate(rings[: batch.num_rows]):
-        yield {
-            "type": "Feature",
-            "id": columns["id"][row],
-            "geometry": {"type": "Polygon", "coordinates": [outline.tolist()]},
-            "properties": {
-                "objectType": "detection",
-                "classification": _classification(columns["type"][row]),
-                "measurements": {
-                    name: round(columns[column][row], _MEASUREMENT_DECIMALS)
-                    for column, name in MEASUREMENTS.items()
-                },
-            },
-        }
+    numbers = pc.cast(np.round(points, _COORDINATE_DECIMALS).ravel(), pa.string())
+    pairs = np.arange(0, len(numbers) + 1, 2, dtype=np.int32)
+    words = pc.binary_join(pa.ListArray.from_arrays(pairs, numbers), ",")
+    starts = np.searchsorted(ring, np.arange(len(outlines) + 1)).astype(np.int32)
+    return pc.binary_join(pa.ListArray.from_arrays(starts, words), "],[")
+
+
+def _measurements(nuclei: pa.Table) -> pa.StringArray:
+    """Word the measurements of each nucleus, ``"name":value,"name":value``."""
+    members = []
+    for column, name in MEASUREMENTS.items():
+        values = nuclei[column].combine_chunks()
+        rounded = pc.cast(pc.round(values, _MEASUREMENT_DECIMALS), pa.string())
+        member = _joined(f"{json.dumps(name)}:", rounded)
+        members.append(pc.if_else(pc.is_finite(values), member, None))
+    return pc.binary_join_element_wise(*members, ",", null_handling="skip")
+
+
+def _classifications(kinds: pa.StringArray) -> pa.StringArray:
+    encoded = pc.dictionary_encode(kinds, null_encoding="encode")
+    words = pa.array([json.dumps(_classification(kind)) for kind in encoded.dictionary.to_pylist()])
+    return pc.take(words, encoded.indices)
 
 
 def _classification(kind: str | None) -> dict[str, Any]:
     if kind is None:
-        return {"name": UNTYPED, "color": list(_UNTYPED_COLOUR)}
+        return {"name": UNTYPED, "color": _UNTYPED_COLOUR}
     # By the name itself, so that a type keeps its colour from image to image.
-    colour = _TYPE_COLOURS[zlib.crc32(kind.encode()) % len(_TYPE_COLOURS)]
-    return {"name": kind, "color": list(colour)}
+    return {"name": kind, "color": _TYPE_COLOURS[zlib.crc32(kind.encode()) % len(_TYPE_COLOURS)]}
+
+
+def _joined(*parts: str | pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def _characters(words: pa.StringArray) -> memoryview:
+    """Return the bytes of all words, one after the other, without a copy."""
+    _, offsets, characters = words.buffers()
+    first, last = np.frombuffer(offsets, np.int32)[[words.offset, words.offset + len(words)]]
+    return memoryview(characters)[first:last]

@@ -1,26 +1,34 @@
 """The nucleus table as GeoParquet: for geopandas, DuckDB, QGIS, or any reader of Parquet."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
+from numpy.typing import NDArray
 
 from nuguide.errors import InputError
+from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 from nuguide.nuclei.schema import SCHEMA
 
 GEOPARQUET_VERSION = "1.1.0"
+ROWS_PER_GROUP = 32_768
+"""Rows of a row group: what a writer, or a reader that streams, holds at a time."""
+
+Bounds = NDArray[np.float64]
 
 
-def write_table(nuclei: pa.Table, path: Path) -> None:
-    """Write nuclei as GeoParquet 1.1, compressed with zstd.
+def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
+    """Write nuclei as one file of GeoParquet 1.1, compressed with zstd.
 
     Parameters
     ----------
-    nuclei : pyarrow.Table
-        By ``nuguide.nuclei.schema.SCHEMA``.
+    pieces : iterable of pyarrow.Table
+        The nuclei in order, by ``nuguide.nuclei.schema.SCHEMA``; never held all at once.
     path : Path
         Ends in ``.parquet``.
 
@@ -31,11 +39,32 @@ def write_table(nuclei: pa.Table, path: Path) -> None:
 
     Notes
     -----
-    The reference system is null: coordinates are px of an image, not places on the Earth.
+    The reference system is null: coordinates are px of an image, not places on the Earth. The
+    bounds of all outlines are known at the end, where Parquet keeps its metadata anyway.
     """
-    metadata = {**(nuclei.schema.metadata or {}), b"geo": json.dumps(_geo(nuclei)).encode()}
-    with replacing(path) as aside:
-        pq.write_table(nuclei.replace_schema_metadata(metadata), aside, compression="zstd")
+    bounds = np.full(4, np.nan)
+    with (
+        replacing(path) as aside,
+        pq.ParquetWriter(
+            aside,
+            SCHEMA,
+            compression="zstd",
+            # Ids and outlines do not repeat, and nobody looks them up by the smallest and largest.
+            use_dictionary=["type", "region"],
+            write_statistics=[c for c in SCHEMA.names if c not in ("id", "geometry")],
+        ) as writer,
+    ):
+        for nuclei in regrouped(pieces, ROWS_PER_GROUP):
+            writer.write_table(nuclei)
+            outlines = shapely.from_wkb(nuclei["geometry"].to_numpy())
+            bounds = _around(bounds, shapely.total_bounds(outlines))
+        writer.add_key_value_metadata({"geo": json.dumps(_geo(bounds))})
+
+
+def _around(one: Bounds, other: Bounds) -> Bounds:
+    """Return the bounds of two, (x, y, x, y); NaN bounds nothing."""
+    low, high = np.fmin(one[:2], other[:2]), np.fmax(one[2:], other[2:])
+    return np.concatenate([low, high])
 
 
 def read_table(path: Path) -> pa.Table:
@@ -64,7 +93,7 @@ def read_table(path: Path) -> pa.Table:
     return nuclei.replace_schema_metadata(None).cast(SCHEMA)
 
 
-def _geo(nuclei: pa.Table) -> dict[str, object]:
+def _geo(bounds: Bounds) -> dict[str, object]:
     column: dict[str, object] = {
         "encoding": "WKB",
         "geometry_types": ["Polygon"],
@@ -72,9 +101,8 @@ def _geo(nuclei: pa.Table) -> dict[str, object]:
         "orientation": "counterclockwise",
         "edges": "planar",
     }
-    if nuclei.num_rows:
-        outlines = shapely.from_wkb(nuclei["geometry"].to_numpy())
-        column["bbox"] = shapely.total_bounds(outlines).tolist()
+    if np.isfinite(bounds).all():
+        column["bbox"] = bounds.tolist()
     return {
         "version": GEOPARQUET_VERSION,
         "primary_column": "geometry",

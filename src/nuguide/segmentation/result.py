@@ -92,8 +92,8 @@ class Result:
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         rgb = self.slide.read(0, 0, *self.slide.shape, self.slide.mpp)
-        write_geojson(self.nuclei, folder / "nuclei.geojson.gz", self.slide.mpp)
-        write_table(self.nuclei, folder / "nuclei.parquet")
+        write_geojson([self.nuclei], folder / "nuclei.geojson.gz", self.slide.mpp)
+        write_table([self.nuclei], folder / "nuclei.parquet")
         write_labels(self.labels, folder / "labels.tif", self.slide.mpp)
         write_overlay(rgb, self.labels, folder / "overlay.png")
         write_record(folder, self.configuration, self._found(), self.card)
