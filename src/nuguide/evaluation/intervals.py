@@ -1,4 +1,9 @@
-"""How sure a mean over images is: seeded bootstrap intervals, of a mean and of a difference."""
+"""How sure a mean over images is: seeded bootstrap intervals, of a mean and of a difference.
+
+What is drawn again is the unit that was drawn when the data was gathered: the patient or slide,
+where several images share one, else the image. Never the nucleus: those of one image are too much
+alike.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,15 +39,23 @@ class Interval:
     n: int
 
 
-def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Interval:
+def bootstrap_mean(
+    values: Sequence[float] | NDArray[np.float64],
+    seed: int = 0,
+    *,
+    origins: Sequence[str] | None = None,
+) -> Interval:
     """Return the mean of ``values`` with its 95 % bootstrap percentile interval.
 
     Parameters
     ----------
     values : sequence of float
-        (n,) one finite value per image. Images, not nuclei, are what is drawn again.
+        (n,) one finite value per image.
     seed : int
         Of the draws: equal values and seed give an equal interval.
+    origins : sequence of str, optional
+        (n,) patient or slide of each image, ``""`` where unknown. An origin is drawn with all its
+        images; an image of unknown origin, or every image if this is None, is drawn alone.
 
     Raises
     ------
@@ -51,7 +64,8 @@ def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0)
 
     References
     ----------
-    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Patients drawn with
+    all their images: Field and Welsh, J. R. Statist. Soc. B 69(3), 2007.
     """
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
@@ -60,15 +74,9 @@ def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0)
             f"{np.count_nonzero(~np.isfinite(sample))} of them not finite; expected one finite "
             "value per image; leave out images without a score"
         )
-    draws = np.random.default_rng(seed)
-    rows = max(1, BATCH // sample.size)
-    means = [
-        sample[draws.integers(sample.size, size=(min(rows, RESAMPLES - start), sample.size))].mean(
-            axis=1
-        )
-        for start in range(0, RESAMPLES, rows)
-    ]
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    unit = units_of([""] * sample.size if origins is None else origins)
+    totals = resampled_totals(np.stack([sample, np.ones(sample.size)], axis=1), unit, seed)
+    low, high = percentiles(totals[:, 0] / totals[:, 1])
     return Interval(float(sample.mean()), float(low), float(high), sample.size)
 
 
@@ -76,6 +84,8 @@ def paired_difference(
     first: Sequence[float] | NDArray[np.float64],
     second: Sequence[float] | NDArray[np.float64],
     seed: int = 0,
+    *,
+    origins: Sequence[str] | None = None,
 ) -> Interval:
     """Return the mean of ``first - second`` over the same images, with its interval.
 
@@ -91,4 +101,52 @@ def paired_difference(
             f"{len(first)} values are paired with {len(second)}; expected the same images on both "
             "sides; score both on one data set and split"
         )
-    return bootstrap_mean(np.asarray(first, np.float64) - np.asarray(second, np.float64), seed)
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return bootstrap_mean(difference, seed, origins=origins)
+
+
+def units_of(origins: Sequence[str]) -> NDArray[np.int64]:
+    """Number the units that are drawn: (n,) one number per image, from 0 up, in order."""
+    numbers: dict[object, int] = {}
+    return np.array(
+        [numbers.setdefault(name or place, len(numbers)) for place, name in enumerate(origins)],
+        np.int64,
+    )
+
+
+def resampled_totals(
+    values: NDArray[np.float64], unit: NDArray[np.int64], seed: int = 0
+) -> NDArray[np.float64]:
+    """Draw the units again and add up what their images hold.
+
+    Parameters
+    ----------
+    values : ndarray
+        (n, k) k numbers per image.
+    unit : ndarray
+        (n,) see ``units_of``.
+
+    Returns
+    -------
+    ndarray
+        (RESAMPLES, k) totals.
+    """
+    n_units = int(unit.max()) + 1
+    of_unit = np.zeros((n_units, values.shape[1]))
+    np.add.at(of_unit, unit, values)
+    draws = np.random.default_rng(seed)
+    rows = max(1, BATCH // of_unit.size)
+    return np.concatenate(
+        [
+            of_unit[draws.integers(n_units, size=(min(rows, RESAMPLES - start), n_units))].sum(1)
+            for start in range(0, RESAMPLES, rows)
+        ]
+    )
+
+
+def percentiles(statistic: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ends of the interval, (2, ...), of (RESAMPLES, ...) values; nan is left out."""
+    ends: NDArray[np.float64] = np.nanquantile(
+        statistic, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
+    )
+    return ends
