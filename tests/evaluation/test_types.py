@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from nuguide.errors import InputError
-from nuguide.evaluation.types import score_types
+from nuguide.evaluation.types import (
+    definition_of,
+    score_types,
+    tally,
+    type_intervals,
+    type_scores,
+)
 
 # Two images in a row: nuclei 1, 2, 3 of two pixels each.
 LABELS = np.array([[1, 1, 0, 2, 2, 0, 3, 3]])
@@ -81,3 +87,35 @@ def test_constant_counts_have_r2_zero_unless_all_agree():
 def test_malformed_types_are_refused(types, n_types, complaint):
     with pytest.raises(InputError, match=complaint):
         score_types([LABELS], [LABELS], types, [typed(1, 1, 1)], n_types)
+
+
+def tallies(n: int) -> list:
+    """Return tallies of n images in which type 1 is always right, and type 2 in every other."""
+    return [
+        tally(LABELS, LABELS, typed(1, 2, 2), typed(1, 2 - i % 2, 2 - i % 2), None, n_types=2)
+        for i in range(n)
+    ]
+
+
+def test_intervals_of_types_pool_what_was_drawn():
+    found = type_intervals(tallies(40), [""] * 40)
+    assert {name: each.mean for name, each in found.items()} == pytest.approx(
+        type_scores(tallies(40))
+    )
+    # Half of the images are right in type 2: the share drawn decides, 0.5 +- 1.96 * 0.079.
+    share = np.array([0.5 - 0.155, 0.5 + 0.155])
+    pooled = 2 * share / (1 + share)
+    assert (found["pq_2"].low, found["pq_2"].high) == pytest.approx(pooled, abs=0.03)
+    assert found["pq_2"].n == 40
+    together = type_intervals(tallies(40), [f"p{i // 20}" for i in range(40)])
+    assert together["pq_2"].low == together["pq_2"].high
+
+
+def test_a_type_that_never_occurs_has_no_interval():
+    absent = [tally(LABELS, LABELS, typed(1, 1, 1), typed(1, 1, 1), None, n_types=2)]
+    assert set(type_intervals(absent, [""])) == {"pq_1", "mpq_plus", "r2_1", "r2_2", "r2"}
+
+
+def test_definitions_name_the_type():
+    assert definition_of("pq_2", ("epithelial", "lymphocyte")).endswith("type 2: lymphocyte")
+    assert "mPQ+" in definition_of("mpq_plus", ())

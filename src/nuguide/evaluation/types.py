@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError
 from nuguide.evaluation.instances import MATCH_IOU
+from nuguide.evaluation.intervals import Interval, percentiles, resampled_totals, units_of
 from nuguide.evaluation.overlap import Instances, Labels, instances_of, overlap_of
 
 DEFINITIONS = {
@@ -21,9 +22,25 @@ DEFINITIONS = {
 """What each score of a set of images is; ``<type>`` stands for 1 to ``n_types``."""
 
 
+def definition_of(name: str, classes: Sequence[str]) -> str:
+    """Return the definition of a score, with the name of its type, ``classes[type - 1]``."""
+    kind, _, number = name.rpartition("_")
+    if not number.isdigit():
+        return DEFINITIONS[name]
+    return f"{DEFINITIONS[kind + '_<type>']}; type {number}: {classes[int(number) - 1]}"
+
+
 @dataclass(frozen=True)
-class _Tally:
-    """Counts of one image, (n_types,) each."""
+class Tally:
+    """What one image adds to the scores of types, (n_types,) each.
+
+    Attributes
+    ----------
+    iou_sum : ndarray
+        Total IoU of the matched nuclei.
+    truth, prediction : ndarray
+        Nuclei that count.
+    """
 
     iou_sum: NDArray[np.float64]
     truth: NDArray[np.int64]
@@ -78,19 +95,73 @@ def score_types(
     ignores = [None] * len(truths) if ignores is None else ignores
     _check_lengths(truths, predictions, truth_types, prediction_types, ignores)
     tallies = [
-        _tally(*image, n_types=n_types)
+        tally(*image, n_types=n_types)
         for image in zip(truths, predictions, truth_types, prediction_types, ignores, strict=True)
     ]
-    truth_counts = np.stack([tally.truth for tally in tallies])
-    prediction_counts = np.stack([tally.prediction for tally in tallies])
-    pq = _pooled_pq(tallies)
-    r2 = _determination(truth_counts, prediction_counts)
-    occurs = ~np.isnan(pq)
+    return type_scores(tallies)
+
+
+def type_scores(tallies: Sequence[Tally]) -> dict[str, float]:
+    """Return the scores of ``score_types`` from one tally per image."""
+    totals = _additive(tallies).sum(axis=0, keepdims=True)
+    return {name: float(values[0]) for name, values in _from_totals(totals).items()}
+
+
+def type_intervals(
+    tallies: Sequence[Tally], origins: Sequence[str], seed: int = 0
+) -> dict[str, Interval]:
+    """Return the scores of ``type_scores`` that are numbers, with their 95 % bootstrap interval.
+
+    Images, or origins with all their images, are drawn again and pooled anew.
+
+    Parameters
+    ----------
+    tallies : sequence of Tally
+        One per image.
+    origins : sequence of str
+        Patient or slide of each image, see ``bootstrap_mean``.
+    seed : int
+        Of the draws.
+    """
+    drawn = _from_totals(resampled_totals(_additive(tallies), units_of(origins), seed))
+    found = {}
+    for name, value in type_scores(tallies).items():
+        if np.isfinite(value):
+            low, high = percentiles(drawn[name])
+            found[name] = Interval(value, float(low), float(high), len(tallies))
+    return found
+
+
+def _additive(tallies: Sequence[Tally]) -> NDArray[np.float64]:
+    """Return (n, 5 * n_types + 1): what, added up over images, gives every score."""
+    truth = np.stack([tally.truth for tally in tallies]).astype(np.float64)
+    prediction = np.stack([tally.prediction for tally in tallies])
+    iou = np.stack([tally.iou_sum for tally in tallies])
+    half = (truth + prediction) / 2
+    images = np.ones((len(tallies), 1))
+    return np.concatenate([iou, half, truth, truth**2, (truth - prediction) ** 2, images], axis=1)
+
+
+def _from_totals(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return every score, (r,), from r rows of totals over images (see ``_additive``).
+
+    DQ * SQ = sum of IoU / (TP + FP/2 + FN/2), and the divisor is half of all nuclei counted.
+    """
+    iou, half, truth, squared, residual = np.split(totals[:, :-1], 5, axis=1)
+    pq = np.divide(iou, half, out=np.full(iou.shape, np.nan), where=half > 0)
+    spread = squared - truth**2 / totals[:, -1:]
+    unexplained = np.divide(
+        residual, spread, out=(residual > 0).astype(np.float64), where=spread > 0
+    )
+    occurring = (half > 0).sum(axis=1)
+    mean = np.divide(
+        np.nansum(pq, axis=1), occurring, out=np.full(len(pq), np.nan), where=occurring > 0
+    )
     return {
-        **{f"pq_{k}": float(value) for k, value in enumerate(pq, start=1)},
-        "mpq_plus": float(pq[occurs].mean()) if occurs.any() else float("nan"),
-        **{f"r2_{k}": float(value) for k, value in enumerate(r2, start=1)},
-        "r2": float(r2.mean()),
+        **{f"pq_{k}": values for k, values in enumerate(pq.T, start=1)},
+        "mpq_plus": mean,
+        **{f"r2_{k}": 1 - values for k, values in enumerate(unexplained.T, start=1)},
+        "r2": 1 - unexplained.mean(axis=1),
     }
 
 
@@ -104,7 +175,7 @@ def _check_lengths(*sequences: Sequence[object]) -> None:
         )
 
 
-def _tally(
+def tally(
     truth: Labels,
     prediction: Labels,
     truth_types: Labels,
@@ -112,8 +183,14 @@ def _tally(
     ignore: NDArray[np.generic] | None,
     *,
     n_types: int,
-) -> _Tally:
-    """Count matches and nuclei of each type in one image."""
+) -> Tally:
+    """Count matches and nuclei of each type in one image; for the arguments see ``score_types``.
+
+    Raises
+    ------
+    InputError
+        If a map is malformed, or a type is above ``n_types``.
+    """
     true, guess = instances_of(truth, "truth"), instances_of(prediction, "prediction")
     overlap = overlap_of(true, guess, ignore)
     true_type = _types_of(true, truth_types, n_types, "truth_types")
@@ -122,7 +199,7 @@ def _tally(
         true_type[overlap.truth_of] == guess_type[overlap.prediction_of]
     )
     match_type = true_type[overlap.truth_of[matched]]
-    return _Tally(
+    return Tally(
         iou_sum=_sums(match_type, overlap.iou[matched], n_types),
         truth=_counts(
             true_type[_counted(overlap.truth_optional, overlap.truth_of[matched])], n_types
@@ -170,23 +247,3 @@ def _types_of(instances: Instances, types: Labels, n_types: int, name: str) -> N
     inside = (instances.index > 0) & (types > 0)
     np.add.at(votes, (instances.index[inside], types[inside]), 1)
     return votes[1:].argmax(axis=1)
-
-
-def _pooled_pq(tallies: Sequence[_Tally]) -> NDArray[np.float64]:
-    """Return the PQ of each type over all images, (n_types,); nan where a type never occurs.
-
-    DQ * SQ = sum of IoU / (TP + FP/2 + FN/2), and the divisor is half of all nuclei counted.
-    """
-    iou_sum = np.sum([tally.iou_sum for tally in tallies], axis=0)
-    half = np.sum([tally.truth + tally.prediction for tally in tallies], axis=0) / 2
-    return np.divide(iou_sum, half, out=np.full(iou_sum.shape, np.nan), where=half > 0)
-
-
-def _determination(truth: NDArray[np.int64], prediction: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return R2 of each column of two (n_images, n_types) tables of counts."""
-    residual = ((truth - prediction) ** 2).sum(axis=0)
-    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    unexplained = np.divide(
-        residual, spread, out=(residual > 0).astype(np.float64), where=spread > 0
-    )
-    return 1 - unexplained
