@@ -9,7 +9,8 @@ import pytest
 
 from nuguide.cli import evaluate as verb
 from nuguide.datasets.base import Split
-from nuguide.errors import DataSetError, ResolutionError
+from nuguide.errors import DataSetError, OutputError, ResolutionError
+from nuguide.evaluation.protocols import PROTOCOLS
 
 
 @pytest.fixture
@@ -32,16 +33,21 @@ def model_that_misses_the_first_nucleus(monkeypatch):
     def segment_array(rgb, mpp, model):
         assert mpp == 0.5
         labels = rgb[..., 0].astype(np.int32)
-        return SimpleNamespace(labels=np.where(labels == 1, 0, labels))
+        return SimpleNamespace(labels=np.where(labels == 1, 0, labels), card=model.card)
 
-    model = SimpleNamespace(card=SimpleNamespace(name="fake"))
+    card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",))
+    model = SimpleNamespace(card=card)
     monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
     monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
-    monkeypatch.setattr("nuguide.segmentation.run.segment_array", segment_array)
+    monkeypatch.setattr("nuguide.evaluation.prediction.segment_array", segment_array)
 
 
 def test_splits_are_those_of_the_data_sets():
     assert set(get_args(verb.Split)) == set(get_args(Split))
+
+
+def test_protocols_are_those_of_the_evaluation():
+    assert set(get_args(verb.Protocol)) == set(PROTOCOLS)
 
 
 def test_scores_are_printed_and_written(folder, tmp_path, capsys):
@@ -56,9 +62,23 @@ def test_scores_are_printed_and_written(folder, tmp_path, capsys):
     captured = capsys.readouterr()
     printed = captured.out
     assert captured.err == ""
-    assert "fake on tissue, split all: means over 2 images" in printed
+    assert "fake on tissue, split all, protocol standard: means over 2 images" in printed
+    assert (got["model_sha256"], len(got["data_sha256"])) == ("f" * 64, 64)
     assert got["scores"]["dq"]["definition"] in printed
     assert "\x1b" not in printed
+
+
+def test_a_page_is_written(folder, tmp_path, capsys):
+    page = tmp_path / "scores.html"
+    verb.evaluate("fake", folder, split="all", mpp="0.5", html=page)
+    assert "fake on tissue" in page.read_text(encoding="utf-8")
+    assert capsys.readouterr().out.rstrip().endswith(str(page))
+
+
+@pytest.mark.parametrize("option", ["json", "html"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(option, folder, tmp_path):
+    with pytest.raises(OutputError, match="folder that exists"):
+        verb.evaluate("absent", folder, **{option: tmp_path / "absent" / "scores"})
 
 
 def test_a_scale_that_is_no_number_is_refused(folder):

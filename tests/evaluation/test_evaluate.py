@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nuguide.datasets.base import Sample
 from nuguide.errors import DataSetError, InputError
-from nuguide.evaluation.evaluate import Scores, definition_of, evaluate
+from nuguide.evaluation.evaluate import definition_of, evaluate
+from nuguide.evaluation.prediction import Prediction
+from nuguide.evaluation.record import Scores
 from nuguide.evaluation.score import DEFINITIONS
+from nuguide.evaluation.types import score_types
 
 
 def sample(name: str, n_nuclei: int, ignore: np.ndarray | None = None) -> Sample:
@@ -26,8 +31,8 @@ def blind_to_the_first(rgb: np.ndarray, mpp: float) -> np.ndarray:
     return np.where(labels == 1, 0, labels)
 
 
-def run(predict, samples) -> Scores:
-    return evaluate(predict, samples, model="fake", data="drawn", split="test")
+def run(predict, samples, **options) -> Scores:
+    return evaluate(predict, samples, model="fake", data="drawn", split="test", **options)
 
 
 def test_perfect_predictor_scores_one_on_every_image():
@@ -79,3 +84,84 @@ def test_an_image_that_cannot_be_scored_is_named():
 def test_a_prediction_at_another_resolution_is_refused():
     with pytest.raises(InputError, match=r"^a: the prediction is of shape \(12, 12\)"):
         run(lambda rgb, mpp: perfect(rgb, mpp)[::2, ::2], [sample("a", 1)])
+
+
+def test_the_images_of_a_patient_are_drawn_together():
+    images = [replace(sample(name, 2), patient="p") for name in "ab"]
+    scores = run(blind_to_the_first, [*images, replace(sample("c", 4), source="slide 7")])
+    assert scores.origins == ["p", "p", "slide 7"]
+    assert (scores.unit, scores.n_units) == ("origin", 2)
+    dice = scores.summaries["dice_foreground"]
+    # Drawn: p p, p c, c p or c c.
+    assert (dice.low, dice.high) == pytest.approx((2 / 3, 6 / 7))
+
+
+def test_the_digest_is_of_pixels_annotations_and_scale():
+    def digest(*samples):
+        return run(lambda rgb, mpp: rgb[..., 0].astype(np.int32), samples).data_sha256
+
+    plain = sample("a", 2)
+    other_labels = plain.labels.copy()
+    other_labels[20, 20] = 9
+    changed = [
+        replace(plain, name="b"),
+        replace(plain, image=255 - plain.image),
+        replace(plain, labels=other_labels),
+        replace(plain, mpp=0.5),
+        replace(plain, ignore=np.zeros((24, 24), bool)),
+    ]
+    assert digest(plain) == digest(sample("a", 2))
+    assert len({digest(plain), *(digest(each) for each in changed)}) == 6
+    assert digest(plain, changed[0]) != digest(changed[0], plain)
+
+
+def typed(name: str, kinds: tuple[int, ...]) -> Sample:
+    plain = sample(name, len(kinds))
+    return replace(plain, types=np.array([0, *kinds], np.uint8)[plain.labels])
+
+
+def calls_the_first_type_two(rgb: np.ndarray, mpp: float) -> Prediction:
+    labels = perfect(rgb, mpp)
+    return Prediction(labels, np.array([0, 2, 1, 2, 1])[labels])
+
+
+def test_types_are_scored_where_data_and_model_have_them():
+    samples = [typed("a", (1, 1, 2)), typed("b", (2, 1)), typed("c", (2, 1, 2, 2))]
+    scores = run(calls_the_first_type_two, samples, classes=("epithelial", "lymphocyte"))
+    truths = [each.labels for each in samples]
+    expected = score_types(
+        truths,
+        truths,
+        [each.types for each in samples],
+        [calls_the_first_type_two(each.image, 0.25).types for each in samples],
+        n_types=2,
+    )
+    got = {name: scores.summaries[name].mean for name in expected}
+    assert got == pytest.approx(expected)
+    pq = scores.summaries["pq_2"]
+    assert pq.low < pq.mean < pq.high
+    assert (pq.n, pq.std) == (3, None)
+    assert pq.definition.endswith("type 2: lymphocyte")
+    assert "pq_2" not in scores.images[0].scores
+
+
+@pytest.mark.parametrize(
+    ("samples", "classes"),
+    [([typed("a", (1, 2))], ("nucleus",)), ([sample("a", 2)], ("epithelial", "lymphocyte"))],
+)
+def test_types_are_not_scored_where_one_side_has_none(samples, classes):
+    scores = run(calls_the_first_type_two, samples, classes=classes)
+    assert set(scores.summaries) == set(DEFINITIONS)
+
+
+def test_types_in_some_images_only_are_refused():
+    with pytest.raises(DataSetError, match="types in 1 of 2 images"):
+        run(calls_the_first_type_two, [typed("a", (1,)), sample("b", 1)], classes=("x", "y"))
+
+
+def test_a_watcher_sees_what_was_scored():
+    seen = []
+    run(perfect, [sample("a", 1)], watch=lambda *shown: seen.append(shown))
+    ((shown, prediction, scores),) = seen
+    assert (shown.name, scores.name, scores.scores["pq"]) == ("a", "a", 1)
+    assert prediction.labels.max() == 1

@@ -1,17 +1,18 @@
 import io
-import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from nuguide.errors import OutputError
-from nuguide.evaluation.evaluate import ImageScores, Scores, Summary
+from nuguide.evaluation.record import ImageScores, Scores, Summary
+from nuguide.evaluation.score import DEFINITIONS
 from nuguide.evaluation.table import (
-    check_target,
     definition_lines,
     headline,
+    interval_line,
+    rule_line,
     score_table,
-    write_json,
+    title_of,
 )
 
 SCORES = Scores(
@@ -29,38 +30,8 @@ SCORES = Scores(
 )
 
 
-def test_json_has_the_documented_shape(tmp_path):
-    path = tmp_path / "scores.json"
-    write_json(SCORES, path)
-    got = json.loads(path.read_text())
-    assert list(got) == ["scores", "images", "model", "data", "split"]
-    assert got["scores"]["aji"] == {
-        "mean": 0.61234,
-        "std": 0.05,
-        "low": 0.58,
-        "high": 0.64,
-        "n": 2,
-        "definition": "what AJI is; mean over images",
-    }
-    assert got["images"][1] == {"name": "b", "aji": 0.62468, "dice_foreground": 0.9}
-    assert (got["model"], got["data"], got["split"]) == ("fake", "drawn", "test")
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
-
-
-@pytest.mark.parametrize("place", ["absent/scores.json", "file/scores.json", "."])
-def test_a_place_that_cannot_hold_scores_is_refused_beforehand(place, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="expected a file in a folder that exists"):
-        check_target(tmp_path / place)
-
-
-def test_json_that_cannot_be_written_is_one_clear_error(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_json(SCORES, tmp_path / "absent" / "scores.json")
-
-
 def test_headline_says_what_was_scored():
-    assert headline(SCORES) == "fake on drawn, split test: means over 2 images"
+    assert headline(SCORES) == ("fake on drawn, split test, protocol standard: means over 2 images")
 
 
 def test_table_shows_mean_and_interval_plainly_when_piped():
@@ -77,3 +48,45 @@ def test_definitions_are_listed_one_a_line():
         "aji              what AJI is; mean over images",
         "dice_foreground  what Dice is; mean over images",
     ]
+
+
+def test_the_interval_says_what_was_drawn():
+    assert "over 2 images; 10,000 draws" in interval_line(SCORES)
+    one_patient = tuple(replace(image, origin="p") for image in SCORES.images)
+    line = interval_line(replace(SCORES, images=one_patient))
+    assert "over 1 patients or slides, each with all its images" in line
+
+
+def test_the_protocol_is_told_with_its_rules():
+    assert "own resolution" in rule_line(SCORES)
+    assert "256 x 256" in rule_line(replace(SCORES, protocol="released"))
+
+
+def test_a_pooled_score_has_no_spread():
+    stream = io.StringIO()
+    pooled = replace(SCORES, summaries={"mpq_plus": Summary(0.5, None, 0.4, 0.6, 2, "pooled")})
+    Console(file=stream, width=80).print(score_table(pooled))
+    assert stream.getvalue().splitlines()[-1].split() == [
+        "mpq_plus",
+        "0.500",
+        "0.400",
+        "to",
+        "0.600",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("aji_plus", "AJI+"),
+        ("pq_3", "PQ, type 3"),
+        ("r2_1", "R2 of counts, type 1"),
+        ("dq_unmasked", "DQ (F1 of detection), ambiguous areas scored"),
+    ],
+)
+def test_titles(name: str, title: str):
+    assert title_of(name) == title
+
+
+def test_every_score_has_a_title():
+    assert all(title_of(name) != name for name in DEFINITIONS)

@@ -8,6 +8,7 @@ import typer
 from nuguide.units import checked_mpp
 
 Split = Literal["fit", "validation", "train", "test", "all"]
+Protocol = Literal["standard", "released"]
 
 
 def evaluate(
@@ -27,8 +28,18 @@ def evaluate(
         str | None,
         typer.Option(help="Microns per pixel of the images in a folder, for example 0.25."),
     ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="standard: at the annotation's own resolution; released: as the published "
+            "evaluation does, whole images at 256 x 256 px."
+        ),
+    ] = "standard",
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.", dir_okay=False)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page with the worst images.", dir_okay=False)
     ] = None,
 ) -> None:
     """Score a model on annotated images.
@@ -41,33 +52,45 @@ def evaluate(
 
     from nuguide.datasets.opening import open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
+    from nuguide.evaluation.prediction import predictor
+    from nuguide.evaluation.record import check_target, write_json
+    from nuguide.evaluation.report import watcher, write_report
     from nuguide.evaluation.table import (
-        check_target,
         definition_lines,
         headline,
+        interval_line,
+        rule_line,
         score_table,
-        write_json,
     )
     from nuguide.models.registry import load
-    from nuguide.segmentation.run import on_device, segment_array
+    from nuguide.segmentation.run import on_device
 
-    if json is not None:
-        check_target(json)
+    for target in (json, html):
+        if target is not None:
+            check_target(target)
     samples = open_dataset(data, split, None if mpp is None else checked_mpp(mpp))
     loaded = on_device(load(model), "auto")
     watched = Console(stderr=True)
+    worst = watcher(protocol)
     scores = evaluate_samples(
-        lambda rgb, scale: segment_array(rgb, scale, loaded).labels,
+        predictor(loaded, protocol),
         track(samples, "Scoring", console=watched, transient=True, disable=not watched.is_terminal),
         model=loaded.card.name,
         data=data.resolve().name,
         split=split,
+        protocol=protocol,
+        model_sha256=loaded.card.sha256,
+        classes=loaded.card.classes,
+        watch=None if html is None else worst,
     )
     if json is not None:
         write_json(scores, json)
+    if html is not None:
+        write_report(scores, worst, html)
     # Lines of text are not wrapped: a terminal does that by itself, a file keeps them whole.
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(headline(scores), "", sep="\n")
+    console.print(headline(scores), rule_line(scores), interval_line(scores), "", sep="\n")
     console.print(score_table(scores), "", *definition_lines(scores), sep="\n")
-    if json is not None:
-        console.print("", json, sep="\n")
+    written = [str(path) for path in (json, html) if path is not None]
+    if written:
+        console.print("", *written, sep="\n")

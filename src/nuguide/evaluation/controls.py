@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nuguide.datasets.base import Sample
 from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError
-from nuguide.evaluation.evaluate import Predictor
+from nuguide.evaluation.prediction import Predictor
 from nuguide.guides.base import Embedding, Guide
 from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model

@@ -1,83 +1,37 @@
 """A data set scored, image by image: samples and a predictor in, scores out."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
 from nuguide.errors import DataSetError, InputError
+from nuguide.evaluation import types
 from nuguide.evaluation.intervals import bootstrap_mean
-from nuguide.evaluation.overlap import Labels
-from nuguide.evaluation.score import DEFINITIONS, score
+from nuguide.evaluation.prediction import Prediction, Predictor
+from nuguide.evaluation.protocols import PROTOCOLS, UNMASKED, Protocol, ProtocolName
+from nuguide.evaluation.record import ImageScores, Scores, Summary
+from nuguide.evaluation.types import Tally, tally, type_intervals
 
-Predictor = Callable[[NDArray[np.uint8], float], Labels]
-"""From RGB, (H, W, 3) uint8, and its um/px to a label map of the same (H, W)."""
-
-UNMASKED = "_unmasked"
-"""Ending of the scores that take no notice of the ignore masks."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One score over all images.
-
-    Attributes
-    ----------
-    mean : float
-        Plain mean over the images.
-    std : float
-        Standard deviation over the images (divisor n - 1; 0 for one image).
-    low, high : float
-        Bootstrap 95 % percentile interval of the mean, images drawn again.
-    n : int
-        Number of images.
-    definition : str
-        What the score is and how it is averaged.
-    """
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    n: int
-    definition: str
-
-
-@dataclass(frozen=True)
-class ImageScores:
-    """The scores of one image, by name."""
-
-    name: str
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What an evaluation found.
-
-    Attributes
-    ----------
-    summaries : dict of str to Summary
-        By score name.
-    images : tuple of ImageScores
-        In the order of the data set.
-    model, data, split : str
-        What was scored, on what.
-    """
-
-    summaries: dict[str, Summary]
-    images: tuple[ImageScores, ...]
-    model: str
-    data: str
-    split: str
+Watcher = Callable[[Sample, Prediction, ImageScores], None]
+"""Shown each image as it was scored, its prediction and its scores."""
 
 
 def evaluate(
-    predict: Predictor, samples: Iterable[Sample], *, model: str, data: str, split: str
+    predict: Predictor,
+    samples: Iterable[Sample],
+    *,
+    model: str,
+    data: str,
+    split: str,
+    protocol: ProtocolName = "standard",
+    model_sha256: str = "",
+    classes: Sequence[str] = (),
+    watch: Watcher | None = None,
 ) -> Scores:
-    """Score a predictor on annotated images, at the annotation's own resolution.
+    """Score a predictor on annotated images.
 
     Parameters
     ----------
@@ -85,69 +39,147 @@ def evaluate(
         Called once an image.
     samples : iterable of Sample
         Gone through once, one image in memory at a time.
-    model, data, split : str
+    model, data, split, model_sha256 : str
         Names for the record.
+    protocol : ProtocolName
+        By which rules; ``standard`` scores at the annotation's own resolution.
+    classes : sequence of str
+        Types of nuclei that the predictor tells apart; the data set numbers them from 1 in this
+        order.
+    watch : callable, optional
+        See ``Watcher``.
 
     Returns
     -------
     Scores
-        Of every name in ``DEFINITIONS``. If an image has an ignore mask each score comes twice:
-        with the masks honoured under its own name, and without as ``<name>_unmasked``.
+        Of every name of the protocol. If an image has an ignore mask each score comes twice: with
+        the masks honoured under its own name, and without as ``<name>_unmasked``. Scores of types
+        (with the masks honoured) follow where there are two classes or more and the samples have
+        types.
 
     Raises
     ------
     DataSetError
-        If there is no sample.
+        If there is no sample, or only some of them have types.
     InputError
         If an image cannot be scored; the message names it.
     """
+    rules = PROTOCOLS[protocol]
     images: list[ImageScores] = []
-    masked = False
+    tallies: list[Tally] = []
+    digest = hashlib.sha256()
     for sample in samples:
-        masked = masked or sample.ignore is not None
-        images.append(ImageScores(sample.name, _scores_of(predict, sample)))
+        _add_to_digest(digest, sample)
+        try:
+            seen = rules.view(sample)
+            prediction = _wrapped(predict(seen.image, seen.mpp))
+            images.append(
+                ImageScores(
+                    seen.name, rules.score(seen, prediction.labels), seen.patient or seen.source
+                )
+            )
+            tallies += _tallies(seen, prediction, len(classes))
+        except InputError as error:
+            raise InputError(f"{sample.name}: {error}") from error
+        if watch is not None:
+            watch(seen, prediction, images[-1])
     if not images:
         raise DataSetError(
             f"{data} has no image in split {split}; expected at least one; choose another --split"
         )
-    if not masked:
-        images = [
-            ImageScores(image.name, {name: image.scores[name] for name in DEFINITIONS})
-            for image in images
-        ]
-    return Scores(_summaries(images), tuple(images), model, data, split)
+    if tallies and len(tallies) < len(images):
+        raise DataSetError(
+            f"{data} has types in {len(tallies)} of {len(images)} images; expected them in all or "
+            "none; complete the data set"
+        )
+    images = _alike(images)
+    return Scores(
+        summaries=_summaries(images, rules) | _type_summaries(images, tallies, classes),
+        images=tuple(images),
+        model=model,
+        data=data,
+        split=split,
+        protocol=protocol,
+        model_sha256=model_sha256,
+        data_sha256=digest.hexdigest(),
+    )
 
 
-def _scores_of(predict: Predictor, sample: Sample) -> dict[str, float]:
-    """Predict and score one sample, with its ignore mask and without."""
-    prediction = predict(sample.image, sample.mpp)
-    try:
-        honoured = score(sample.labels, prediction, sample.ignore)
-        unmasked = honoured if sample.ignore is None else score(sample.labels, prediction)
-    except InputError as error:
-        raise InputError(f"{sample.name}: {error}") from error
-    return honoured | {name + UNMASKED: value for name, value in unmasked.items()}
+def definition_of(name: str, protocol: ProtocolName = "standard") -> str:
+    """Return the definition of a score over images, with its averaging rule."""
+    return PROTOCOLS[protocol].definition_of(name)
 
 
-def _summaries(images: list[ImageScores]) -> dict[str, Summary]:
+def _wrapped(found: object) -> Prediction:
+    return found if isinstance(found, Prediction) else Prediction(np.asarray(found))
+
+
+def _tallies(seen: Sample, prediction: Prediction, n_types: int) -> list[Tally]:
+    """Return the tally of one image; none where there is no type to tell apart."""
+    if n_types < 2 or seen.types is None or prediction.types is None:
+        return []
+    sides = (seen.labels, prediction.labels, seen.types, prediction.types)
+    return [tally(*sides, seen.ignore, n_types=n_types)]
+
+
+def _add_to_digest(digest: "hashlib._Hash", sample: Sample) -> None:
+    """Add everything of a sample that decides a score."""
+    for array in (sample.image, sample.labels, sample.types, sample.ignore):
+        if array is None:
+            digest.update(b"none")
+        else:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    digest.update(f"{sample.name}\0{sample.mpp!r}\0".encode())
+
+
+def _alike(images: list[ImageScores]) -> list[ImageScores]:
+    """Give every image the same scores: without an ignore mask both ways are one."""
+    names = max((image.scores for image in images), key=len)
+    return [
+        replace(
+            image,
+            scores={
+                name: image.scores.get(name, image.scores[name.removesuffix(UNMASKED)])
+                for name in names
+            },
+        )
+        for image in images
+    ]
+
+
+def _summaries(images: list[ImageScores], rules: Protocol) -> dict[str, Summary]:
     """Return the mean, spread and interval of each score over the images."""
     summaries = {}
     for name in images[0].scores:
         values = np.array([image.scores[name] for image in images])
-        interval = bootstrap_mean(values)
+        interval = bootstrap_mean(values, origins=[image.origin for image in images])
         summaries[name] = Summary(
             mean=interval.mean,
             std=float(values.std(ddof=1)) if interval.n > 1 else 0.0,
             low=interval.low,
             high=interval.high,
             n=interval.n,
-            definition=definition_of(name),
+            definition=rules.definition_of(name),
         )
     return summaries
 
 
-def definition_of(name: str) -> str:
-    """Return the definition of a score over images, with its averaging rule."""
-    plain = name.removesuffix(UNMASKED)
-    note = "" if plain == name else "; ambiguous areas scored like the rest"
-    return f"{DEFINITIONS[plain]}{note}; mean over images"
+def _type_summaries(
+    images: list[ImageScores], tallies: list[Tally], classes: Sequence[str]
+) -> dict[str, Summary]:
+    """Return the scores of types, which are pooled over the images; empty without tallies."""
+    if not tallies:
+        return {}
+    intervals = type_intervals(tallies, [image.origin for image in images])
+    return {
+        name: Summary(
+            mean=found.mean,
+            std=None,
+            low=found.low,
+            high=found.high,
+            n=found.n,
+            definition=types.definition_of(name, classes),
+        )
+        for name, found in intervals.items()
+    }

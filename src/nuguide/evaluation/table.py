@@ -1,64 +1,57 @@
-"""Scores for people and for programs: the printed table and the JSON file."""
-
-import json
-from dataclasses import asdict
-from pathlib import Path
+"""Scores for whoever reads them in a terminal: the table, the definitions, what the interval is."""
 
 from rich.table import Table
 
-from nuguide.errors import OutputError
-from nuguide.evaluation.evaluate import Scores
-from nuguide.files import replacing
+from nuguide.evaluation.intervals import RESAMPLES
+from nuguide.evaluation.protocols import PROTOCOLS, UNMASKED
+from nuguide.evaluation.record import ORIGINS, Scores
+
+TITLES = {
+    "dice_foreground": "Dice, foreground",
+    "iou_foreground": "IoU, foreground",
+    "dice_macro": "Dice, macro",
+    "iou_macro": "IoU, macro",
+    "dice_weighted": "Dice, weighted",
+    "iou_weighted": "IoU, weighted",
+    "aji": "AJI",
+    "aji_plus": "AJI+",
+    "dq": "DQ (F1 of detection)",
+    "sq": "SQ",
+    "pq": "PQ",
+    "dice2": "DICE2",
+    "mpq_plus": "mPQ+",
+    "r2": "R2 of counts",
+}
+"""What a score is called in print."""
 
 
-def as_json(scores: Scores) -> str:
-    """Return the scores as JSON text.
-
-    ``{"scores": {name: {"mean", "std", "low", "high", "n", "definition"}},
-    "images": [{"name", <score>: value, ...}], "model", "data", "split"}``; ``low`` and ``high``
-    are the bootstrap 95 % interval of the mean.
-    """
-    content = {
-        "scores": {name: asdict(summary) for name, summary in scores.summaries.items()},
-        "images": [{"name": image.name, **image.scores} for image in scores.images],
-        "model": scores.model,
-        "data": scores.data,
-        "split": scores.split,
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def check_target(path: Path) -> None:
-    """Refuse a place for scores before the work is done, not after it.
-
-    Raises
-    ------
-    OutputError
-        If the folder is missing, or ``path`` is itself a folder.
-    """
-    if not path.parent.is_dir() or path.is_dir():
-        raise OutputError(
-            f"scores cannot be written to {path}; expected a file in a folder that exists; "
-            "make the folder or name another file"
-        )
-
-
-def write_json(scores: Scores, path: Path) -> None:
-    """Write ``as_json`` to ``path``, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the place cannot be written.
-    """
-    with replacing(path, "name another file with --json") as aside:
-        aside.write_text(as_json(scores), encoding="utf-8")
+def title_of(name: str) -> str:
+    """Return what a score is called in print, by its name in the JSON file."""
+    plain = name.removesuffix(UNMASKED)
+    kind, _, number = plain.rpartition("_")
+    title = f"{TITLES[kind]}, type {number}" if number.isdigit() else TITLES.get(plain, plain)
+    return title if plain == name else f"{title}, ambiguous areas scored"
 
 
 def headline(scores: Scores) -> str:
     """Return one line: what was scored on what, over how many images."""
     n = len(scores.images)
-    return f"{scores.model} on {scores.data}, split {scores.split}: means over {n} images"
+    return (
+        f"{scores.model} on {scores.data}, split {scores.split}, protocol {scores.protocol}: "
+        f"means over {n} images"
+    )
+
+
+def interval_line(scores: Scores) -> str:
+    """Return one line: what the intervals are, and what was drawn."""
+    drawn = "images" if scores.unit == "image" else ORIGINS
+    return f"95 % interval: percentile bootstrap over {scores.n_units} {drawn}; {RESAMPLES:,} draws"
+
+
+def rule_line(scores: Scores) -> str:
+    """Return one line: the rules of the protocol, as far as this version knows it."""
+    known = {str(name): rules.description for name, rules in PROTOCOLS.items()}
+    return f"protocol {scores.protocol}: {known.get(scores.protocol, 'not known here')}"
 
 
 def score_table(scores: Scores) -> Table:
@@ -68,7 +61,8 @@ def score_table(scores: Scores) -> Table:
     for heading in ("mean", "95 % interval", "std"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, row in scores.summaries.items():
-        table.add_row(name, f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}", f"{row.std:.3f}")
+        spread = "" if row.std is None else f"{row.std:.3f}"
+        table.add_row(name, f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}", spread)
     return table
 
 

@@ -15,7 +15,8 @@ LONGEST_SIDE_PX = 4096
 
 _ENLARGED_UP_TO_PX = 1024
 _OUTLINE_BGR = (0, 255, 60)  # no stain of tissue is bright green: seen on pink, purple and brown
-_SUBPIXEL_BITS = 4
+SUBPIXEL_BITS = 4
+"""Of the coordinates that ``drawable_outlines`` returns; OpenCV's ``shift``."""
 
 
 def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path) -> None:
@@ -44,21 +45,36 @@ def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path)
     per_label = (size[0] / labels.shape[1], size[1] / labels.shape[0])
     cv2.polylines(
         drawing,
-        _drawable(labels, per_label),
+        drawable_outlines(labels, per_label),
         isClosed=True,
         color=_OUTLINE_BGR,
         thickness=1,
         lineType=cv2.LINE_AA,
-        shift=_SUBPIXEL_BITS,
+        shift=SUBPIXEL_BITS,
     )
     _, encoded = cv2.imencode(".png", drawing)
     with replacing(path) as aside:
         aside.write_bytes(encoded.tobytes())
 
 
-def _drawable(labels: NDArray[np.int32], per_label: tuple[float, float]) -> list[NDArray[np.int32]]:
-    """Outlines as OpenCV draws them: fixed-point px, whole numbers at the middles of pixels."""
+def drawable_outlines(
+    labels: NDArray[np.integer], per_label: tuple[float, float]
+) -> list[NDArray[np.int32]]:
+    """Outlines as OpenCV draws them: fixed-point px, whole numbers at the middles of pixels.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (H, W) integers, 0 = background.
+    per_label : tuple of float
+        (x, y) px of the drawing for one of the label map.
+
+    Returns
+    -------
+    list of ndarray
+        (n, 2) int32 (x, y) for each nucleus, see ``SUBPIXEL_BITS``.
+    """
     points, ring = shapely.get_coordinates(trace(labels).polygons, return_index=True)
-    drawn = (points * per_label - 0.5) * (1 << _SUBPIXEL_BITS)
+    drawn = (points * per_label - 0.5) * (1 << SUBPIXEL_BITS)
     starts = np.flatnonzero(np.diff(ring, prepend=-1))[1:]
     return np.split(np.round(drawn).astype(np.int32), starts)

@@ -1,0 +1,119 @@
+"""Scores as one HTML page that needs nothing else: no network, no script, figures inside."""
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from nuguide.evaluation.compare import Comparison, reading_line
+from nuguide.evaluation.drawing import AMBIGUOUS, COLOURS, FALSE, MATCHED, MISSED, Worst
+from nuguide.evaluation.figures import distribution, forest, png
+from nuguide.evaluation.protocols import UNMASKED, ProtocolName
+from nuguide.evaluation.record import Scores
+from nuguide.evaluation.table import interval_line, rule_line, title_of
+from nuguide.files import replacing
+
+_OF_NUCLEI = {
+    MATCHED: "found, IoU > 0.5 with the true one; the predicted outline",
+    FALSE: "predicted, no true one matches",
+    MISSED: "true, not found; the true outline",
+    AMBIGUOUS: "unmatched under the ignore mask (paler), not counted",
+}
+_OF_PIXELS = {
+    MATCHED: "pixels of nuclei in both",
+    FALSE: "in the prediction alone",
+    MISSED: "in the truth alone",
+}
+
+
+def watcher(protocol: ProtocolName) -> Worst:
+    """Return what has to watch an evaluation whose report is to be written."""
+    pixels = protocol == "released"
+    return Worst("dice_weighted" if pixels else "aji", pixels)
+
+
+def write_report(scores: Scores, worst: Worst, path: Path) -> None:
+    """Write the page of one evaluation.
+
+    Parameters
+    ----------
+    scores : Scores
+        What was found.
+    worst : Worst
+        That watched the evaluation, see ``watcher``.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    columns = list(scores.images[0].scores)
+    unmasked = [name for name in columns if name.endswith(UNMASKED)]
+    seen = {verdict for drawing in worst.drawings for verdict, n in drawing.counts.items() if n}
+    page = _environment().get_template("report.html")
+    text = page.render(
+        scores=scores,
+        plain=[name for name in columns if name not in unmasked],
+        unmasked=unmasked,
+        typed=[name for name in scores.summaries if name not in columns],
+        columns=[name for name in columns if name not in unmasked],
+        images=sorted(scores.images, key=lambda image: image.scores[worst.score]),
+        origins=any(scores.origins),
+        ranked_by=worst.score,
+        worst=worst.drawings,
+        legend=[
+            (verdict, "rgb({}, {}, {})".format(*COLOURS[verdict]), meaning)
+            for verdict, meaning in (_OF_PIXELS if worst.pixels else _OF_NUCLEI).items()
+            if verdict != AMBIGUOUS or AMBIGUOUS in seen
+        ],
+        distribution=_base64(png(distribution(scores))),
+        rule_line=rule_line(scores),
+        interval_line=interval_line(scores),
+    )
+    _write(text, path)
+
+
+def write_comparison_page(comparison: Comparison, path: Path) -> None:
+    """Write the page of a comparison.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    page = _environment().get_template("comparison.html")
+    text = page.render(
+        comparison=comparison,
+        reference=comparison.reference,
+        forest=_base64(png(forest(comparison))),
+        rule_line=rule_line(comparison.reference),
+        reading_line=reading_line(comparison),
+    )
+    _write(text, path)
+
+
+def _environment() -> Environment:
+    """Return templates in which everything that comes from a file is escaped."""
+    environment = Environment(
+        loader=PackageLoader("nuguide.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["title_of"] = title_of
+    environment.filters["base64"] = _base64
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return environment
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _write(text: str, path: Path) -> None:
+    with replacing(path, "name another file with --html") as aside:
+        # A lone surrogate out of a file's name has no form in UTF-8.
+        aside.write_text(text, encoding="utf-8", errors="replace")
