@@ -1,26 +1,18 @@
-"""A small replica of MoNuSeg's layout, and plain folders, written by the tests."""
+"""Small pictures and layouts, written by the tests; see also ``fixtures.replicas``."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from nuguide.datasets.monuseg import VALIDATION
-
-Write = Callable[..., Path]
-
-
-def _picture(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), values)
+from fixtures.replicas import write_monuseg
+from fixtures.replicas import write_picture as write
 
 
 @pytest.fixture
 def write_picture() -> Callable[[Path, np.ndarray], None]:
-    return _picture
+    return write
 
 
 @pytest.fixture
@@ -34,26 +26,10 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def replica(tmp_path: Path, pair: tuple[np.ndarray, np.ndarray]) -> Path:
+def replica(tmp_path: Path) -> Path:
     """Write MoNuSeg's layout with two images to fit on, six of validation and two of test."""
-    root = tmp_path / "monuseg"
-    cases = {"TCGA-AA-0001-01Z": "train", "TCGA-AA-0002-01Z": "train"}
-    cases |= dict.fromkeys(sorted(VALIDATION), "train")
-    cases |= {"TCGA-BB-0001-01Z": "test", "TCGA-BB-0002-01Z": "test"}
-    rows = []
-    for number, (case, split) in enumerate(cases.items()):
-        image, labels = pair[0].copy(), pair[1]
-        image[0, 0] = number
-        _picture(root / "images" / f"{case}.png", image[..., ::-1])
-        _picture(root / "masks" / f"{case}.png", labels)
-        rows.append(
-            {"case": case, "monuseg2018_split": split, "organ": "Liver", "patient": case[:12]}
-        )
-    with (root / "index.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["case", "monuseg2018_split", "organ", "patient"])
-        writer.writeheader()
-        writer.writerows(rows)
-    return root
+    write_monuseg(tmp_path / "monuseg")
+    return tmp_path / "monuseg"
 
 
 @pytest.fixture
@@ -61,6 +37,6 @@ def plain_folder(tmp_path: Path, pair: tuple[np.ndarray, np.ndarray]) -> Path:
     """Write a folder with the images ``a`` and ``b``: a label map, a binary mask."""
     root = tmp_path / "plain"
     for name, mask in (("a", pair[1]), ("b", (pair[1] > 0).astype(np.uint8) * 255)):
-        _picture(root / "images" / f"{name}.png", pair[0][..., ::-1])
-        _picture(root / "masks" / f"{name}.tif", mask)
+        write(root / "images" / f"{name}.png", pair[0])
+        write(root / "masks" / f"{name}.tif", mask)
     return root

@@ -1,18 +1,23 @@
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nuguide.datasets.base import Sample, Split
-from nuguide.datasets.monuseg import VALIDATION, is_monuseg, load_monuseg
+from fixtures.replicas import aperio_xml, write_monuseg_xml
+from nuguide.datasets.base import Split
+from nuguide.datasets.monuseg import VALIDATION, is_monuseg, is_monuseg_xml, official_parts
+from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import DataSetError
 
-PARTS: tuple[Split, ...] = ("fit", "validation", "test")
+CASES = {
+    "TCGA-18-5592-01Z-00-DX1": "train",
+    "TCGA-E2-A14V-01Z-00-DX1": "train",
+    "TCGA-2Z-A9J9-01A-01-TS1": "test",
+}
 
 
-def names(samples: list[Sample]) -> set[str]:
-    return {sample.name for sample in samples}
+def names(root: Path, split: Split) -> list[str]:
+    return [entry.name for entry in open_dataset(root, split).entries]
 
 
 def one_line(error: pytest.ExceptionInfo[DataSetError]) -> str:
@@ -22,53 +27,92 @@ def one_line(error: pytest.ExceptionInfo[DataSetError]) -> str:
     return text
 
 
-def assert_no_leak(parts: dict[Split, list[Sample]]) -> None:
-    """No patient and no identical picture on two sides."""
-    for i, first in enumerate(PARTS):
-        for second in PARTS[i + 1 :]:
-            for key in (lambda s: s.patient, lambda s: hashlib.sha256(s.image).hexdigest()):
-                shared = {key(s) for s in parts[first]} & {key(s) for s in parts[second]}
-                assert not shared, f"{first} and {second} share {shared}"
-
-
-def test_an_image_comes_with_labels_scale_organ_and_patient(replica: Path, pair):
-    sample = load_monuseg(replica, "fit")[0]
+def test_an_image_comes_with_labels_scale_organ_and_patient(replica: Path):
+    sample = open_dataset(replica, "fit")[0]
     assert (sample.name, sample.patient, sample.organ) == (
         "TCGA-AA-0001-01Z",
         "TCGA-AA-0001",
         "Liver",
     )
-    assert sample.mpp == 0.25
+    assert (sample.mpp, sample.mpp_estimated) == (0.25, False)
     assert (sample.image.dtype, sample.labels.dtype) == (np.uint8, np.int32)
-    assert sample.image[5, 5].tolist() == [200, 0, 0], "colours are RGB"
-    np.testing.assert_array_equal(sample.labels, pair[1])
+    red, _, blue = sample.image[sample.labels == 0].mean(axis=0)
+    assert red > blue + 20, "colours are RGB"
+    assert np.unique(sample.labels).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_parts_divide_the_whole(replica: Path):
-    parts = {split: load_monuseg(replica, split) for split in PARTS}
-    assert [len(parts[split]) for split in PARTS] == [2, 6, 2]
-    assert names(parts["validation"]) == VALIDATION
-    assert names(load_monuseg(replica, "train")) == names(parts["fit"] + parts["validation"])
-    assert names(load_monuseg(replica, "all")) == set().union(*map(names, parts.values()))
-    assert_no_leak(parts)
+    parts = {split: names(replica, split) for split in ("fit", "validation", "test")}
+    assert [len(part) for part in parts.values()] == [2, 6, 2]
+    assert set(parts["validation"]) == VALIDATION
+    assert set(names(replica, "train")) == {*parts["fit"], *parts["validation"]}
+    assert set(names(replica, "all")) == set().union(*parts.values())
 
 
-def test_the_real_data_set_has_its_published_parts_and_no_leak(shared: Path):
-    parts = {split: load_monuseg(shared / "data" / "monuseg2018", split) for split in PARTS}
-    assert [len(parts[split]) for split in PARTS] == [24, 6, 14]
-    assert all(s.image.shape == (1000, 1000, 3) for part in parts.values() for s in part)
-    assert all(s.labels.max() > 50 for part in parts.values() for s in part)
-    assert len({s.patient for part in parts.values() for s in part}) == 44
-    assert len({s.organ for s in parts["validation"]}) == 6
-    assert {s.organ for s in parts["validation"]} <= {s.organ for s in parts["fit"]}
-    assert_no_leak(parts)
+def test_the_real_data_set_has_its_published_parts(shared: Path):
+    root = shared / "data" / "monuseg2018"
+    data = recognise(root)
+    assert [len(names(root, split)) for split in ("fit", "validation", "test")] == [24, 6, 14]
+    assert len({entry.patient for entry in data.entries}) == 44
+    official = {entry.name: (entry.part == "test", entry.organ) for entry in data.entries}
+    committed = {
+        case: (split == "test", organ) for case, (split, organ) in official_parts().items()
+    }
+    assert official == committed
+    organs = {
+        part: {entry.organ for entry in open_dataset(root, part).entries}
+        for part in ("fit", "validation")
+    }
+    assert len(organs["validation"]) == 6
+    assert organs["validation"] <= organs["fit"]
 
 
-def test_a_leak_would_be_seen(replica: Path):
-    parts = {split: load_monuseg(replica, split) for split in PARTS}
-    parts["test"].append(parts["fit"][0])
-    with pytest.raises(AssertionError, match="fit and test share"):
-        assert_no_leak(parts)
+def test_the_committed_parts_are_the_official_ones():
+    parts = official_parts()
+    assert [split for split, _ in parts.values()].count("test") == 14
+    assert len(parts) == 44
+    assert {parts[case][0] for case in VALIDATION} == {"train"}
+
+
+def test_polygons_as_downloaded_give_the_same_instances(tmp_path: Path):
+    truths = write_monuseg_xml(tmp_path, CASES)
+    assert is_monuseg_xml(tmp_path)
+    assert names(tmp_path, "test") == ["TCGA-2Z-A9J9-01A-01-TS1"]
+    assert names(tmp_path, "validation") == ["TCGA-E2-A14V-01Z-00-DX1"]
+    for sample in open_dataset(tmp_path):
+        np.testing.assert_array_equal(sample.image, truths[sample.name].image)
+        np.testing.assert_array_equal(sample.labels, truths[sample.name].labels)
+        assert (sample.patient, sample.mpp) == (sample.name[:12], 0.25)
+        assert sample.organ == official_parts()[sample.name][1]
+
+
+def test_of_polygons_that_overlap_the_first_keeps_the_pixels(tmp_path: Path):
+    write_monuseg_xml(tmp_path, CASES)
+    xml = next(tmp_path.rglob("TCGA-18-5592-01Z-00-DX1.xml"))
+    boxes = [np.array([(x, 5), (x + 9, 5), (x + 9, 14), (x, 14)]) for x in (2, 7)]
+    xml.write_text(aperio_xml(boxes))
+    labels = open_dataset(tmp_path, "fit")[0].labels
+    assert (labels[5:15, 2:12] == 1).all()
+    assert (labels[5:15, 12:17] == 2).all()
+    assert (labels > 0).sum() == 150
+
+
+def test_files_that_do_not_pair_up_or_are_unknown_are_named(tmp_path: Path):
+    write_monuseg_xml(tmp_path, CASES)
+    next(tmp_path.rglob("TCGA-18-5592-01Z-00-DX1.xml")).unlink()
+    known = next(tmp_path.rglob("TCGA-2Z-A9J9-01A-01-TS1.tif"))
+    for suffix in (".tif", ".xml"):
+        copy = known.with_name(f"unheard-of{suffix}")
+        copy.write_bytes(known.with_suffix(suffix).read_bytes())
+    (tmp_path / "spare.xml").write_text("<Annotations/>")
+    found = {(f.severity, f.problem, f.file) for f in recognise(tmp_path).findings}
+    assert found == {
+        ("error", "image without XML", "TCGA-18-5592-01Z-00-DX1.tif"),
+        ("error", "unknown case", "unheard-of.tif"),
+        ("warning", "XML without image", "spare.xml"),
+    }
+    with pytest.raises(DataSetError, match=r"without XML; expected .* \(and 1 more: see"):
+        open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"a,b\n1,2\n", b"\xff\xfe\x00\x80" * 100, b""])
@@ -77,15 +121,15 @@ def test_another_layout_is_told_apart_and_refused(tmp_path: Path, content: bytes
         (tmp_path / "index.csv").write_bytes(content)
     assert not is_monuseg(tmp_path)
     with pytest.raises(DataSetError) as error:
-        load_monuseg(tmp_path, "all")
-    assert "is not MoNuSeg 2018" in one_line(error)
+        open_dataset(tmp_path)
+    assert "MoNuSeg 2018 (index.csv with monuseg2018_split" in one_line(error)
 
 
 def test_a_missing_column_is_named(replica: Path):
     index = replica / "index.csv"
     index.write_text(index.read_text().replace("patient", "person"))
     with pytest.raises(DataSetError) as error:
-        load_monuseg(replica, "all")
+        open_dataset(replica)
     assert "line 2, has no patient" in one_line(error)
 
 
@@ -93,7 +137,7 @@ def test_an_index_that_is_no_text_is_refused(replica: Path):
     with (replica / "index.csv").open("ab") as file:
         file.write(b"\xff\xff\n")
     with pytest.raises(DataSetError) as error:
-        load_monuseg(replica, "all")
+        open_dataset(replica)
     assert "is no table" in one_line(error)
 
 
@@ -102,7 +146,7 @@ def test_a_missing_file_is_named(replica: Path, folder: str):
     gone = replica / folder / "TCGA-AA-0002-01Z.png"
     gone.unlink()
     with pytest.raises(DataSetError) as error:
-        load_monuseg(replica, "fit")
+        list(open_dataset(replica, "fit"))
     assert str(gone) in one_line(error)
 
 
@@ -111,5 +155,5 @@ def test_a_split_without_images_is_refused(replica: Path):
     rows = index.read_text().splitlines(keepends=True)
     index.write_text("".join(row for row in rows if ",test," not in row))
     with pytest.raises(DataSetError) as error:
-        load_monuseg(replica, "test")
+        open_dataset(replica, "test")
     assert "no image of the split 'test'" in one_line(error)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from nuguide.datasets.base import Split
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, ResolutionError
 
@@ -19,10 +20,16 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, name: str):
         open_dataset(tmp_path / name)
 
 
-@pytest.mark.parametrize("split", ["fit", "validation", "train", "test"])
-def test_a_plain_folder_has_no_split(plain_folder: Path, split):
-    with pytest.raises(DataSetError, match=f"no split '{split}'; give .*--split all"):
-        open_dataset(plain_folder, split, mpp=0.5)
+def test_a_plain_folder_is_all_train(plain_folder: Path):
+    names = {split: _names(plain_folder, split) for split in ("fit", "validation", "train")}
+    assert names["train"] == ["a", "b"]
+    assert sorted(names["fit"] + names["validation"]) == ["a", "b"]
+    with pytest.raises(DataSetError, match=r"no image of the split 'test'; .*--split all"):
+        open_dataset(plain_folder, "test", mpp=0.5)
+
+
+def _names(root: Path, split: Split) -> list[str]:
+    return [sample.name for sample in open_dataset(root, split, mpp=0.5)]
 
 
 def test_a_plain_folder_needs_its_scale(plain_folder: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import nuguide
-from nuguide.datasets.monuseg import load_monuseg
+from nuguide.datasets.opening import open_dataset
 from nuguide.evaluation.evaluate import evaluate
 from nuguide.segmentation.run import segment_array
 
@@ -15,7 +15,7 @@ def test_the_card_tells_what_the_test_images_give(shared: Path) -> None:
     model = nuguide.load("default")
     scores = evaluate(
         lambda rgb, mpp: segment_array(rgb, mpp, model).labels,
-        load_monuseg(shared / "data" / "monuseg2018", "test"),
+        open_dataset(shared / "data" / "monuseg2018", "test"),
         model="default",
         data="monuseg2018",
         split="test",

@@ -1,21 +1,79 @@
-"""Anybody's data: a folder with ``images/`` and ``masks/``, paired by file stem."""
+"""Anybody's data: a folder with ``images/`` and ``masks/``, paired by file stem.
 
+::
+
+    images/<stem>.png|tif|jpg|bmp
+    masks/<stem>.png|tif      a label map, or a binary mask whose parts are the nuclei
+    masks/<stem>.zip          or a RoiSet.zip of ImageJ's
+    types/<stem>.png          optional: the class of each pixel
+    ignore/<stem>.png         optional: not 0 where the annotation is ambiguous
+    index.csv                 optional: a column name (or case, image, file) with stems, and any
+                              of mpp, split (train, validation, test), organ, patient, source
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
-from nuguide.datasets.pictures import read_pair
+from nuguide.datasets.collection import DataSet, Entry, Finding
+from nuguide.datasets.imagej import read_roi_set
+from nuguide.datasets.index import header_of, read_index
+from nuguide.datasets.pictures import (
+    SUFFIXES,
+    by_stem,
+    check_fit,
+    read_labels,
+    read_mask,
+    read_pair,
+    read_rgb,
+)
+from nuguide.datasets.polygons import rasterise
 from nuguide.errors import DataSetError
 from nuguide.units import checked_mpp
 
-SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
-"""Endings, in lower case, of the files that count as pictures."""
+ROI_SET = ".zip"
+FOLDS = 5
+
+_NAME_COLUMNS = ("name", "case", "image", "file")
+_PARTS: dict[str, Literal["train", "validation", "test", ""]] = {
+    "": "",
+    "train": "train",
+    "training": "train",
+    "fit": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
-def load_folder(root: Path, mpp: float | None) -> list[Sample]:
-    """Read every image of ``root/images`` with the mask of its stem in ``root/masks``.
+@dataclass(frozen=True)
+class Row:
+    """What ``index.csv`` says of one image; empty or None where it says nothing."""
+
+    part: Literal["train", "validation", "test", ""] = ""
+    organ: str = ""
+    patient: str = ""
+    source: str = ""
+    stratum: str = ""
+    mpp: float | None = None
+    mpp_estimated: bool = False
+
+
+def is_folder(root: Path) -> bool:
+    """Tell whether ``root`` has ``images/`` and ``masks/``."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
+
+
+def open_folder(root: Path, mpp: float | None, rows: dict[str, Row] | None = None) -> DataSet:
+    """Pair every image of ``root/images`` with the mask of its stem in ``root/masks``.
 
     A mask with a single value beside 0 is binary: its connected parts become the instances.
 
@@ -24,53 +82,203 @@ def load_folder(root: Path, mpp: float | None) -> list[Sample]:
     root : Path
         The folder.
     mpp : float or None
-        um/px of all images.
+        um/px of all images; None: the rows say it.
+    rows : dict of str to Row, or None
+        What is known of each stem; None: what ``index.csv`` says.
 
     Returns
     -------
-    list of Sample
-        Sorted by file name.
+    DataSet
+        Sorted by stem. An image without mask is an error among its findings.
 
     Raises
     ------
     DataSetError
-        If there is no image, a mask is missing, unreadable or of another size than its image, or
-        two pictures share a stem.
+        If there is no image, or two pictures share a stem.
     ResolutionError
-        If ``mpp`` is missing or out of range.
+        If an image has no um/px, or one out of range.
     """
-    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    images = by_stem(root / "images")
     if not images:
         raise DataSetError(
             f"{root} holds no pictures in images/; expected images/ and masks/, paired by file "
             "name without its ending; give the folder that holds the two"
         )
-    scale = checked_mpp(mpp)
-    for stem, path in images.items():
-        if stem not in masks:
-            raise DataSetError(
-                f"{path} has no mask; expected a picture named {stem}.* in {root / 'masks'}; "
-                "add it, or take the image away"
-            )
-    return [_sample(path, masks[stem], scale) for stem, path in images.items()]
+    rows = rows_of_index(root / "index.csv") if rows is None else rows
+    masks = by_stem(root / "masks", frozenset(SUFFIXES | {ROI_SET}))
+    extra = {name: by_stem(root / name) for name in ("types", "ignore")}
+    entries = tuple(
+        entry_of(
+            rows.get(stem, Row()),
+            mpp,
+            image=path,
+            mask=masks[stem],
+            types=extra["types"].get(stem),
+            ignore=extra["ignore"].get(stem),
+        )
+        for stem, path in images.items()
+        if stem in masks
+    )
+    return DataSet(
+        name="folder",
+        title="folder of images and masks",
+        licence="",
+        root=root,
+        entries=entries,
+        findings=unpaired(root, images, masks) + tuple(_strangers(root, rows, images)),
+        fold_counts=(FOLDS,),
+    )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        if path.stem in found:
-            raise DataSetError(
-                f"{folder} holds {found[path.stem].name} and {path.name}; expected one picture a "
-                "stem, by which images and masks are paired; rename or remove one"
-            )
-        found[path.stem] = path
-    return found
+def entry_of(
+    row: Row,
+    mpp: float | None,
+    *,
+    image: Path,
+    mask: Path,
+    types: Path | None = None,
+    ignore: Path | None = None,
+) -> Entry:
+    """Make the entry of one image and its mask; ``mpp`` goes before the row's."""
+    scale = checked_mpp(row.mpp if mpp is None else mpp)
+    told = replace(row, mpp=scale, mpp_estimated=row.mpp_estimated and mpp is None)
+    read = partial(_read, told, image, mask, types, ignore)
+    return Entry(image.stem, read, row.part, row.organ, row.patient, row.source, row.stratum)
 
 
-def _sample(path: Path, mask: Path, mpp: float) -> Sample:
-    image, labels = read_pair(path, mask)
-    if len(np.unique(labels[labels > 0])) == 1:
-        labels = np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
-    return Sample(name=path.stem, image=image, labels=labels, mpp=mpp)
+def unpaired(root: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[Finding, ...]:
+    """Name the images without mask and the masks without image."""
+    bare = [
+        Finding(
+            "error",
+            "image without mask",
+            path.name,
+            f"{path} has no mask; expected a picture named {stem}.* in {root / 'masks'}; "
+            "add it, or take the image away",
+        )
+        for stem, path in images.items()
+        if stem not in masks
+    ]
+    spare = [
+        Finding(
+            "warning",
+            "mask without image",
+            path.name,
+            f"{path} has no image; expected a picture named {stem}.* in {root / 'images'}; "
+            "add it, or take the mask away",
+        )
+        for stem, path in masks.items()
+        if stem not in images
+    ]
+    return (*bare, *spare)
+
+
+def rows_of_index(path: Path) -> dict[str, Row]:
+    """Read ``index.csv`` by stem; no rows if there is none, or none of its columns names images.
+
+    Raises
+    ------
+    DataSetError
+        If it is damaged or names an unknown split.
+    ResolutionError
+        If an mpp is out of range.
+    """
+    header = header_of(path)
+    column = next((name for name in _NAME_COLUMNS if name in header), None)
+    if column is None:
+        return {}
+    rows = {}
+    for number, row in enumerate(read_index(path, {column}), start=2):
+        name = row[column]
+        stem = Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
+        rows[stem] = _row(row, f"{path}, line {number},")
+    return rows
+
+
+def _row(row: dict[str, str], where: str) -> Row:
+    told = {key: (row.get(key) or "").strip() for key in ("split", "mpp")}
+    if told["split"].lower() not in _PARTS:
+        raise DataSetError(
+            f"{where} names the split {told['split']!r}; expected train, validation or test; "
+            "correct it"
+        )
+    return Row(
+        part=_PARTS[told["split"].lower()],
+        organ=row.get("organ") or "",
+        patient=row.get("patient") or "",
+        source=row.get("source") or "",
+        mpp=checked_mpp(told["mpp"], where) if told["mpp"] else None,
+    )
+
+
+def _strangers(root: Path, rows: dict[str, Row], images: dict[str, Path]) -> list[Finding]:
+    """Name the rows of the index that no image answers to, and the images without a row."""
+    if not rows:
+        return []
+    index = root / "index.csv"
+    absent = [
+        Finding(
+            "warning",
+            "row without image",
+            stem,
+            f"{index} names {stem}; expected a picture of that stem in {root / 'images'}; "
+            "add it, or take the row away",
+        )
+        for stem in rows
+        if stem not in images
+    ]
+    unlisted = [
+        Finding(
+            "warning",
+            "image without row",
+            path.name,
+            f"{path} has no row in {index.name}; expected one for each image; add it",
+        )
+        for stem, path in images.items()
+        if stem not in rows
+    ]
+    return absent + unlisted
+
+
+def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | None) -> Sample:
+    if mask.suffix.lower() == ROI_SET:
+        rgb = read_rgb(image)
+        labels = rasterise(read_roi_set(mask), (rgb.shape[0], rgb.shape[1]))
+    else:
+        rgb, labels = read_pair(image, mask)
+        labels = numbered(labels)
+    classes = None if types is None else class_map(types, image, rgb.shape)
+    blank = None if ignore is None else read_mask(ignore)
+    if ignore is not None and blank is not None:
+        check_fit(ignore, blank.shape, image, rgb.shape)
+    return Sample(
+        name=image.stem,
+        image=rgb,
+        labels=labels,
+        mpp=checked_mpp(row.mpp),
+        organ=row.organ,
+        patient=row.patient,
+        types=classes,
+        ignore=blank,
+        source=row.source,
+        mpp_estimated=row.mpp_estimated,
+    )
+
+
+def numbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a label map as it is, and a binary mask with its connected parts numbered."""
+    if len(np.unique(labels[labels > 0])) != 1:
+        return labels
+    return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
+
+
+def class_map(path: Path, image: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read the class of each pixel, at most 255, for an image of ``shape``."""
+    types = read_labels(path)
+    check_fit(path, types.shape, image, shape)
+    if types.max(initial=0) > 255:
+        raise DataSetError(
+            f"{path} holds class {types.max()}; expected classes from 1 to 255, 0 for background; "
+            "number them anew"
+        )
+    return types.astype(np.uint8)

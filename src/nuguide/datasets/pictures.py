@@ -1,12 +1,31 @@
-"""Reading the image and label files of data sets."""
+"""Reading the image, label and mask files of data sets."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from nuguide.errors import DataSetError
+
+SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
+"""Endings, in lower case, of the files that count as pictures."""
+
+MAX_PIXELS = 170_000_000
+"""Most pixels of one annotated image: 13,000 x 13,000."""
+
+_HEADERS: dict[bytes, Callable[..., Any]] = {
+    b"\x89PNG": PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"II*\x00": TiffImagePlugin.TiffImageFile,
+    b"MM\x00*": TiffImagePlugin.TiffImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+}
+"""What reads a picture's header, by its first bytes."""
 
 
 def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -25,12 +44,23 @@ def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.in
         If a file is missing or not such a picture, or the sizes differ.
     """
     rgb, labels = read_rgb(image), read_labels(mask)
-    if rgb.shape[:2] != labels.shape:
-        raise DataSetError(
-            f"{mask} is {labels.shape[0]} x {labels.shape[1]} px; expected {rgb.shape[0]} x "
-            f"{rgb.shape[1]} px, the size of its image; put the mask of {image.name} there"
-        )
+    check_fit(mask, labels.shape, image, rgb.shape)
     return rgb, labels
+
+
+def check_fit(mask: Path, mask_shape: tuple[int, ...], image: Path, shape: tuple[int, ...]) -> None:
+    """Refuse a mask of another size than its image.
+
+    Raises
+    ------
+    DataSetError
+        Naming both sizes.
+    """
+    if mask_shape[:2] != shape[:2]:
+        raise DataSetError(
+            f"{mask} is {mask_shape[0]} x {mask_shape[1]} px; expected {shape[0]} x "
+            f"{shape[1]} px, the size of its image; put the mask of {image.name} there"
+        )
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -39,7 +69,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     DataSetError
-        If the file is missing or no picture.
+        If the file is missing, no picture or too large.
     """
     picture = _read(path, cv2.IMREAD_COLOR_RGB)
     if picture is None:
@@ -56,21 +86,95 @@ def read_labels(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     DataSetError
-        If the file is missing, no picture, has several channels, or holds other than whole
-        numbers from 0.
+        If the file is missing, no picture or too large, has several channels, or holds other
+        than whole numbers from 0.
     """
     picture = _read(path, cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.ndim != 2 or picture.dtype.kind not in "iu" or picture.min() < 0:
+    what = _no_label_map(picture)
+    if what or picture is None:
         raise DataSetError(
-            f"{path} is missing or not a one-channel picture of whole numbers from 0; expected a "
-            "label map, one number for each nucleus and 0 for background; save it as PNG or TIFF "
-            "of 8 or 16 bits"
+            f"{path} is {what}; expected a label map, one channel with one whole number for each "
+            "nucleus and 0 for background; save it as PNG or TIFF of 8 or 16 bits"
         )
     return np.asarray(picture, np.int32)
 
 
-def _read(path: Path, how: int) -> NDArray[np.generic] | None:
+def _no_label_map(picture: NDArray[Any] | None) -> str:
+    """Say why a picture is no label map; nothing if it is one."""
+    if picture is None:
+        return "missing or no picture"
+    if picture.ndim != 2:
+        return f"a picture in colours (labels stored as RGB? {picture.shape[2]} channels)"
+    if picture.dtype.kind not in "iu":
+        return f"a picture of {picture.dtype} numbers"
+    if picture.size and picture.min() < 0:
+        return "a picture with negative numbers"
+    return ""
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a mask as (H, W) bool: whatever is not 0 in any channel but transparency.
+
+    Raises
+    ------
+    DataSetError
+        If the file is missing, no picture or too large.
+    """
+    picture = _read(path, cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise DataSetError(
+            f"{path} is missing or no picture; expected a mask as PNG or TIFF; put it there again"
+        )
+    return np.asarray(picture[..., :3].any(axis=2) if picture.ndim == 3 else picture != 0)
+
+
+def _read(path: Path, how: int) -> NDArray[Any] | None:
+    if not path.is_file():
+        return None
+    _refuse_huge(path)
     try:
-        return cv2.imread(str(path), how) if path.is_file() else None
+        return cv2.imread(str(path), how)
     except cv2.error:  # a header that promises more pixels than OpenCV allows
         return None
+
+
+def _refuse_huge(path: Path) -> None:
+    """Refuse by its header a picture of more than ``MAX_PIXELS``, before anything is decoded."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        # The plug-ins themselves: Image.open would apply a limit of Pillow's own, and warn.
+        reader = next((_HEADERS[sign] for sign in _HEADERS if start.startswith(sign)), None)
+        if reader is None:
+            return  # not known here; OpenCV has a limit of its own
+        file.seek(0)
+        try:
+            width, height = reader(file).size
+        except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error):
+            return  # damaged: OpenCV will say so
+    if width * height > MAX_PIXELS:
+        raise DataSetError(
+            f"{path} is {height} x {width} px; expected at most {MAX_PIXELS:,} px; cut it up"
+        )
+
+
+def by_stem(
+    folder: Path, suffixes: set[str] | frozenset[str] = frozenset(SUFFIXES)
+) -> dict[str, Path]:
+    """List the files of ``folder`` that end in one of ``suffixes`` by stem, sorted by name.
+
+    Raises
+    ------
+    DataSetError
+        If two files share a stem.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise DataSetError(
+                f"{folder} holds {found[path.stem].name} and {path.name}; expected one picture a "
+                "stem, by which images and masks are paired; rename or remove one"
+            )
+        found[path.stem] = path
+    return found

@@ -1,0 +1,63 @@
+"""Aperio ImageScope's annotations: XML with one polygon a region."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from nuguide.datasets.polygons import Outline
+from nuguide.errors import DataSetError
+
+MAX_BYTES = 200_000_000
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Builds a tree of elements; a document type, where entities are declared, is refused.
+
+    Without one there are no entities to expand and no files to include.
+    """
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ElementTree.ParseError("it has a document type")
+
+
+def read_aperio(path: Path) -> list[Outline]:
+    """Read the regions of all layers, in the file's order.
+
+    Returns
+    -------
+    list of Outline
+        Vertices as MATLAB's poly2mask takes the file's: there the middle of the first pixel is
+        (1, 1), here (0, 0). Regions of fewer than three vertices are left out.
+
+    Raises
+    ------
+    DataSetError
+        If the file is missing, too large, no XML or not Aperio's.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataSetError(
+                f"{path} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}; "
+                "cut image and annotation up"
+            )
+        parser = ElementTree.XMLParser(target=_NoDoctype())
+        root = ElementTree.parse(path, parser).getroot()
+        regions = [
+            [(float(v.attrib["X"]), float(v.attrib["Y"])) for v in region.iter("Vertex")]
+            for region in root.iter("Region")
+        ]
+    except (ElementTree.ParseError, OSError, KeyError, ValueError) as error:
+        raise DataSetError(
+            f"{path} cannot be read ({error}); expected Aperio's XML of Regions with Vertices; "
+            "export it again"
+        ) from error
+    if root.tag != "Annotations":
+        raise DataSetError(
+            f"{path} is XML of {root.tag!r}; expected Aperio's 'Annotations'; export it again"
+        )
+    return [
+        Outline(((np.array(vertices, np.float64) - 1,),))
+        for vertices in regions
+        if len(vertices) >= 3
+    ]

@@ -1,0 +1,58 @@
+"""ImageJ's RoiSet.zip: one region of interest a nucleus, as the ROI manager saves them."""
+
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from roifile import ROI_TYPE, ImagejRoi
+
+from nuguide.datasets.polygons import Outline
+from nuguide.errors import DataSetError
+
+MAX_ROIS = 200_000
+MAX_ROI_BYTES = 1_000_000
+
+
+def read_roi_set(path: Path) -> list[Outline]:
+    """Read the regions of a RoiSet.zip, in the archive's order.
+
+    Nothing is unpacked to disk. Of a composite region every path is a piece; lines and points
+    enclose nothing and are left out.
+
+    Returns
+    -------
+    list of Outline
+        ImageJ counts from the corner of the first pixel; here its middle is (0, 0).
+
+    Raises
+    ------
+    DataSetError
+        If the file is missing, no archive, or holds more or larger regions than a person can
+        have drawn.
+    """
+    outlines = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".roi")]
+            largest = max((info.file_size for info in members), default=0)
+            if len(members) > MAX_ROIS or largest > MAX_ROI_BYTES:
+                raise DataSetError(
+                    f"{path} holds {len(members):,} regions, the largest of {largest:,} bytes; "
+                    f"expected at most {MAX_ROIS:,} of {MAX_ROI_BYTES:,} bytes; save it again"
+                )
+            for info in members:
+                roi = ImagejRoi.frombytes(archive.read(info))
+                if roi.roitype is ROI_TYPE.UNKNOWN:
+                    raise ValueError(f"{info.filename} is of no known type")
+                rings = [np.asarray(r, np.float64) - 0.5 for r in roi.coordinates(multi=True)]
+                rings = [ring for ring in rings if len(ring) >= 3]
+                if rings:
+                    outlines.append(Outline(tuple((ring,) for ring in rings)))
+    # What zipfile and roifile raise on damaged or encrypted archives.
+    except (zipfile.BadZipFile, OSError, ValueError, struct.error, RuntimeError, EOFError) as error:
+        raise DataSetError(
+            f"{path} cannot be read ({' '.join(str(error).split())}); expected a RoiSet.zip of "
+            "ImageJ's ROI manager; save it again"
+        ) from error
+    return outlines
