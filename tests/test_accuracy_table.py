@@ -1,0 +1,54 @@
+"""README's table of accuracy, the scores it is made of, and the models inside the package."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nuguide.evaluation.record import read_scores
+from nuguide.models.registry import load_card
+
+ROOT = Path(__file__).resolve().parents[1]
+ACCURACY: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks/accuracy.py"))
+AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018"
+
+
+def test_readme_says_what_the_scores_say():
+    text = ACCURACY["README"].read_text(encoding="utf-8")
+    made = ACCURACY["table"](ACCURACY["RESULTS"])
+    assert ACCURACY["with_table"](text, made) == text, AGAIN
+    assert len(made.splitlines()) == 2 + len(ACCURACY["SHOWN"])
+
+
+def test_another_score_makes_another_table(tmp_path: Path):
+    shutil.copytree(ACCURACY["RESULTS"], tmp_path / "results")
+    path = tmp_path / "results/default.json"
+    content = json.loads(path.read_text())
+    content["scores"]["aji"]["mean"] += 0.01
+    path.write_text(json.dumps(content))
+    assert ACCURACY["table"](tmp_path / "results") != ACCURACY["table"](ACCURACY["RESULTS"])
+
+
+@pytest.mark.parametrize("model", ACCURACY["MODELS"])
+def test_the_scores_are_of_the_model_inside_the_package(model: str):
+    scores = read_scores(ACCURACY["RESULTS"] / f"{model}.json")
+    assert scores.model_sha256 == load_card(model).sha256, f"{model} has changed; {AGAIN}"
+    assert (scores.protocol, scores.split, len(scores.images)) == ("standard", "test", 14)
+
+
+@pytest.mark.parametrize("model", ACCURACY["MODELS"])
+def test_the_means_are_those_of_the_images(model: str):
+    scores = read_scores(ACCURACY["RESULTS"] / f"{model}.json")
+    for name, summary in scores.summaries.items():
+        values = [image.scores[name] for image in scores.images]
+        assert summary.mean == pytest.approx(np.mean(values))
+        assert summary.std == pytest.approx(np.std(values, ddof=1))
+
+
+def test_a_readme_without_the_marks_is_refused():
+    with pytest.raises(SystemExit, match="put the two marks in again"):
+        ACCURACY["with_table"]("no table here", "| new |")
