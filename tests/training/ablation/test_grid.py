@@ -124,3 +124,10 @@ def test_a_wrong_recipe_of_a_variant_is_found_before_anything_is_trained(tmp_pat
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(RecipeError, match="core"):
         read_grid("croe")
+
+
+def test_a_name_means_one_recipe_in_every_packaged_grid():
+    made: dict[str, object] = {}
+    for name in NAMES:
+        for each in planned(read_grid(name), "default"):
+            assert made.setdefault(each.recipe.name, each.recipe) == each.recipe
