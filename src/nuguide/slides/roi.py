@@ -1,0 +1,150 @@
+"""Regions of interest: polygons of GeoJSON, as QuPath exports annotations."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nuguide.errors import InputError
+from nuguide.slides.finding import check_exists, unreadable
+from nuguide.slides.reader import Slide
+
+MAX_FILE_BYTES = 256 << 20
+MAX_POINTS = 10_000_000
+MAX_DEPTH = 8
+"""Collections within collections."""
+
+SUBPIXEL_BITS = 4
+"""Corners of polygons count to a 16th of a pixel of the mask."""
+
+Ring = NDArray[np.float64]
+"""(n, 2) corners x, y, full-resolution px."""
+
+Polygon = list[Ring]
+"""Its outline, then its holes."""
+
+
+def read_roi(path: Path, slide: Slide) -> NDArray[np.bool_]:
+    """Read polygons and draw them on the grid of the tissue mask.
+
+    Parameters
+    ----------
+    path : Path
+        GeoJSON: Polygon, MultiPolygon, GeometryCollection, Feature, FeatureCollection, or a list
+        of features, with coordinates (x, y) in full-resolution px as QuPath counts them. Points
+        and lines are passed over.
+    slide : Slide
+        What they were drawn on.
+
+    Returns
+    -------
+    ndarray
+        (h, w) bool of ``slide.shape_at(slide.thumbnail_mpp())``.
+
+    Raises
+    ------
+    InputError
+        If it is not GeoJSON, holds no polygon or one that is none, is too large, or lies outside
+        the slide.
+    """
+    polygons = _read_polygons(path)
+    mpp = slide.thumbnail_mpp()
+    mask = np.zeros(slide.shape_at(mpp), np.uint8)
+    for polygon in polygons:
+        # One call a polygon: its holes stay empty, another polygon may fill them.
+        cv2.fillPoly(
+            mask, [_on_mask(ring, slide.mpp / mpp) for ring in polygon], 1, 8, SUBPIXEL_BITS
+        )
+    if not mask.any():
+        corners = np.concatenate([ring for polygon in polygons for ring in polygon])
+        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+        height, width = slide.shape
+        raise InputError(
+            f"the polygons of {path.name} lie at x {left:.0f} to {right:.0f} and y {top:.0f} to "
+            f"{bottom:.0f}, outside the slide of {width} x {height} px; expected full-resolution "
+            "px of this slide; check that they were drawn on it and are not in um"
+        )
+    return mask > 0
+
+
+def _read_polygons(path: Path) -> list[Polygon]:
+    check_exists(path)
+    try:
+        size = path.stat().st_size
+        text = path.read_bytes() if size <= MAX_FILE_BYTES else b""
+    except OSError as fault:
+        raise unreadable(path, fault) from fault
+    if size > MAX_FILE_BYTES:
+        raise InputError(
+            f"{path.name} has {size:,} bytes; expected a region of interest of at most "
+            f"{MAX_FILE_BYTES:,}; export only the annotations you mean"
+        )
+    try:
+        polygons = [
+            [_ring(ring) for ring in rings] for rings in _rings_of_polygons(json.loads(text), 0)
+        ]
+    except (ValueError, TypeError, LookupError, RecursionError) as fault:
+        reason = " ".join(str(fault).split()) or type(fault).__name__
+        raise InputError(
+            f"{path.name} cannot be read as a region of interest ({reason}); expected GeoJSON with "
+            "polygons in full-resolution px; export annotations from QuPath as GeoJSON"
+        ) from fault
+    polygons = [polygon for polygon in polygons if polygon]
+    if not polygons:
+        raise InputError(
+            f"{path.name} holds no polygon; expected a Polygon or MultiPolygon; draw an area, not "
+            "a point or a line"
+        )
+    if sum(len(ring) for polygon in polygons for ring in polygon) > MAX_POINTS:
+        raise InputError(
+            f"{path.name} has more than {MAX_POINTS:,} points; expected fewer; simplify its "
+            "outlines"
+        )
+    return polygons
+
+
+def _rings_of_polygons(value: Any, depth: int) -> Iterator[Any]:
+    """Yield the coordinates of each polygon anywhere in a GeoJSON value."""
+    if depth > MAX_DEPTH:
+        raise ValueError("collections lie too deep in each other")
+    if isinstance(value, list):
+        for one in value:
+            yield from _rings_of_polygons(one, depth + 1)
+        return
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise ValueError("no object with a type")
+    match value["type"]:
+        case "FeatureCollection":
+            yield from _rings_of_polygons(list(value["features"]), depth + 1)
+        case "GeometryCollection":
+            yield from _rings_of_polygons(list(value["geometries"]), depth + 1)
+        case "Feature":
+            if value["geometry"] is not None:
+                yield from _rings_of_polygons(value["geometry"], depth + 1)
+        case "Polygon":
+            yield value["coordinates"]
+        case "MultiPolygon":
+            yield from value["coordinates"]
+        case "Point" | "MultiPoint" | "LineString" | "MultiLineString":
+            return
+        case other:
+            raise ValueError(f"unknown type {other[:40]!r}")
+
+
+def _ring(corners: Any) -> Ring:
+    ring = np.array([(float(corner[0]), float(corner[1])) for corner in corners])
+    if len(ring) < 3 or not all(map(math.isfinite, ring.ravel())):
+        raise ValueError("an outline is no ring of three or more finite points")
+    return ring
+
+
+def _on_mask(ring: Ring, scale: float) -> NDArray[np.int32]:
+    """Return the corners in fixed-point px of the mask, whose pixel 0 has its middle at 0.5."""
+    fixed = (ring * scale - 0.5) * (1 << SUBPIXEL_BITS)
+    # Far outside is outside, and OpenCV counts in 32 bits.
+    return np.asarray(np.rint(fixed.clip(-1e8, 1e8)), np.int32)

@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nuguide.errors import InputError
+from nuguide.slides.reader import Slide, from_array
+from nuguide.slides.roi import read_roi
+
+
+@pytest.fixture(scope="module")
+def slide() -> Slide:
+    """Return 1600 x 3200 px at 0.5 um/px: 100 x 200 px of the mask, 16 px each."""
+    return from_array(np.full((1600, 3200), 255, np.uint8), 0.5)
+
+
+def square(left: float, top: float, side: float) -> list[list[float]]:
+    right, bottom = left + side, top + side
+    return [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+
+
+def write(folder: Path, value: Any) -> Path:
+    path = folder / "roi.geojson"
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+POLYGON = {"type": "Polygon", "coordinates": [square(160, 320, 480)]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        POLYGON,
+        {"type": "MultiPolygon", "coordinates": [POLYGON["coordinates"]]},
+        {"type": "Feature", "geometry": POLYGON, "properties": {"objectType": "annotation"}},
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": POLYGON}]},
+        [{"type": "Feature", "geometry": POLYGON}, {"type": "Feature", "geometry": None}],
+        {
+            "type": "GeometryCollection",
+            "geometries": [POLYGON, {"type": "Point", "coordinates": [1, 1]}],
+        },
+    ],
+    ids=["polygon", "multi", "feature", "features", "qupath-list", "geometries"],
+)
+def test_every_form_of_geojson_is_read(tmp_path: Path, slide: Slide, value: Any) -> None:
+    mask = read_roi(write(tmp_path, value), slide)
+    assert mask.shape == (100, 200)
+    rows, columns = np.nonzero(mask)
+    assert abs(rows.min() - 20) <= 1
+    assert abs(rows.max() - 49) <= 1
+    assert abs(columns.min() - 10) <= 1
+    assert abs(columns.max() - 39) <= 1
+    assert mask.sum() == pytest.approx(30 * 30, rel=0.08)
+
+
+def test_holes_stay_empty_and_islands_in_them_do_not(tmp_path: Path, slide: Slide) -> None:
+    ring = {"type": "Polygon", "coordinates": [square(0, 0, 1280), square(320, 320, 640)]}
+    island = {"type": "Polygon", "coordinates": [square(560, 560, 160)]}
+    value = {"type": "GeometryCollection", "geometries": [ring, island]}
+    mask = read_roi(write(tmp_path, value), slide)
+    assert mask[10, 10]
+    assert not mask[30, 30]
+    assert mask[40, 40]
+
+
+def test_what_reaches_outside_is_cut(tmp_path: Path, slide: Slide) -> None:
+    huge = {"type": "Polygon", "coordinates": [square(-1e30, -1e30, 2e30)]}
+    assert read_roi(write(tmp_path, huge), slide).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no json", "cannot be read as a region of interest"),
+        ("", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ({"type": "FeatureCollection"}, "features"),
+        ({"a": 1}, "no object with a type"),
+        ({"type": "Circle", "coordinates": []}, "unknown type 'Circle'"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "three or more"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], ["a", 1], [2, 2]]]}, "float"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [float("nan"), 1], [2, 2]]]}, "finite"),
+        ({"type": "LineString", "coordinates": [[0, 0], [5, 5]]}, "holds no polygon"),
+        ({"type": "FeatureCollection", "features": []}, "holds no polygon"),
+        ({"type": "Polygon", "coordinates": [square(9000, 9000, 50)]}, "outside the slide"),
+    ],
+)
+def test_anything_else_is_refused_in_one_line(
+    tmp_path: Path, slide: Slide, value: Any, words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        read_roi(write(tmp_path, value), slide)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).count(";") >= 2
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, slide: Slide) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_roi(tmp_path / "absent.geojson", slide)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_roi(tmp_path, slide)
+
+
+def test_a_file_of_any_size_is_not_read(
+    tmp_path: Path, slide: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nuguide.slides.roi.MAX_FILE_BYTES", 100)
+    with pytest.raises(InputError, match="expected a region of interest of at most"):
+        read_roi(write(tmp_path, [POLYGON] * 9), slide)
