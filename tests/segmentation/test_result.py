@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from nuguide.errors import OutputError
 from nuguide.models.model import Model
-from nuguide.segmentation.batch import plan_batch, segment_into
-from nuguide.segmentation.result import FILES
+from nuguide.segmentation.batch import plan_batch
+from nuguide.segmentation.record import read_record
 from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
+
+FILES = ["labels.tif", "nuclei.geojson.gz", "nuclei.parquet", "overlay.png", "run.toml"]
 
 
 def test_a_run_folder_holds_the_same_nuclei_in_every_form(
@@ -23,7 +25,7 @@ def test_a_run_folder_holds_the_same_nuclei_in_every_form(
 ) -> None:
     result = segment(tissue, 0.25, model=model)
     folder = result.save(tmp_path / "out")
-    assert sorted(p.name for p in folder.iterdir()) == sorted(FILES)
+    assert sorted(p.name for p in folder.iterdir()) == FILES
     features = json.loads(gzip.decompress((folder / "nuclei.geojson.gz").read_bytes()))["features"]
     table = pyarrow.parquet.read_table(folder / "nuclei.parquet")
     labels = tifffile.imread(folder / "labels.tif")
@@ -49,11 +51,11 @@ def test_an_empty_run_is_valid_and_gives_the_reason(model: Model, tmp_path: Path
 def test_the_same_run_again_is_not_computed_again(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
-    first = segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    first = segment(picture, 0.5, model=model, out=tmp_path / "out")
     stamp = (tmp_path / "out" / "labels.tif").stat().st_mtime_ns
-    again = segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    again = segment(picture, 0.5, model=model, out=tmp_path / "out")
     assert (first.resumed, again.resumed) == (False, True)
-    assert again.nuclei == first.nuclei == 96
+    assert again.count == first.count == 96
     assert (tmp_path / "out" / "labels.tif").stat().st_mtime_ns == stamp
 
 
@@ -61,19 +63,19 @@ def test_the_same_run_again_is_not_computed_again(
 def test_a_run_that_lost_a_file_is_done_anew(
     model: Model, picture: Path, tmp_path: Path, name: str
 ) -> None:
-    segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    segment(picture, 0.5, model=model, out=tmp_path / "out")
     (tmp_path / "out" / name).unlink()
-    assert not segment_into(picture, tmp_path / "out", model, mpp=0.5).resumed
+    assert not segment(picture, 0.5, model=model, out=tmp_path / "out").resumed
     assert (tmp_path / "out" / name).is_file()
 
 
 def test_another_run_is_refused_with_the_difference(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
-    segment_into(picture, tmp_path / "out", model, mpp=0.5)
+    segment(picture, 0.5, model=model, out=tmp_path / "out")
     with pytest.raises(OutputError, match=r"mpp: there 0\.5, here 0\.25.*--overwrite"):
-        segment_into(picture, tmp_path / "out", model, mpp=0.25)
-    assert not segment_into(picture, tmp_path / "out", model, mpp=0.25, overwrite=True).resumed
+        segment(picture, 0.25, model=model, out=tmp_path / "out")
+    assert read_record(tmp_path / "out")["configuration"]["mpp"] == 0.5
 
 
 def test_a_run_cut_short_does_not_look_whole(
@@ -85,7 +87,7 @@ def test_a_run_cut_short_does_not_look_whole(
     def full(*_: object) -> None:
         raise OutputError("disk full")
 
-    monkeypatch.setattr("nuguide.segmentation.result.write_labels", full)
+    monkeypatch.setattr("nuguide.segmentation.outputs.write_labels", full)
     with pytest.raises(OutputError):
         result.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "run.toml").exists()
@@ -96,7 +98,7 @@ def test_a_place_that_cannot_be_made_is_refused_before_work(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        segment_into(picture, tmp_path / "file" / "out", model, mpp=0.5)
+        segment(picture, 0.5, model=model, out=tmp_path / "file" / "out")
 
 
 def test_a_locked_folder_is_refused_before_work(
@@ -109,9 +111,9 @@ def test_a_locked_folder_is_refused_before_work(
         pytest.fail("work was done")
 
     monkeypatch.setattr("nuguide.segmentation.record.TemporaryFile", locked)
-    monkeypatch.setattr("nuguide.segmentation.batch.segment_slide", work)
+    monkeypatch.setattr("nuguide.segmentation.job.plan", work)
     with pytest.raises(OutputError, match="Permission denied"):
-        segment_into(picture, tmp_path / "out", model, mpp=0.5)
+        segment(picture, 0.5, model=model, out=tmp_path / "out")
 
 
 def test_equal_stems_are_told_apart(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """`nuguide segment`: images in, nuclei out."""
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from nuguide.segmentation.batch import Outcome
-    from nuguide.segmentation.run import Progress
+    from nuguide.segmentation.batch import Ended, State
+    from nuguide.segmentation.engine import Engine
+    from nuguide.segmentation.result import Run
 
 BAD_INPUT = 2
 PART_FAILED = 3
@@ -17,16 +21,29 @@ PART_FAILED = 3
 FILES = {
     "nuclei.geojson.gz": "detections: drop it on QuPath's viewer",
     "nuclei.parquet": "one row a nucleus (GeoParquet): pandas, geopandas",
+    "nuclei.csv": "measurements, one row a nucleus",
     "labels.tif": "label map at the image's resolution",
+    "labels.ome.zarr": "label pyramid (OME-Zarr): drop it on napari",
     "overlay.png": "outlines on the image",
     "run.toml": "settings, versions, licences, scale",
 }
+
+IMAGE, OUTPUT, MACHINE = "Image", "Output", "Machine"
+
+
+class Labels(StrEnum):
+    """Forms of the label map."""
+
+    auto = "auto"
+    zarr = "zarr"
+    tiff = "tiff"
+    none = "none"
 
 
 def segment(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Images (PNG, JPEG, TIFF), or folders of them."),
+        typer.Argument(metavar="INPUT...", help="Images and slides, or folders of them."),
     ],
     out: Annotated[
         Path,
@@ -34,82 +51,151 @@ def segment(
             "--out", "-o", help="Folder for the results; several inputs get a folder each in it."
         ),
     ],
+    model: Annotated[str, typer.Option(help="Name of a model, or a model's folder.")] = "default",
     mpp: Annotated[
         str | None,
-        typer.Option(help="Microns per pixel, for example 0.25; wins over the file's metadata."),
+        typer.Option(
+            help="Microns per pixel, for example 0.25; wins over the file's metadata.",
+            rich_help_panel=IMAGE,
+        ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of a model, or a model's folder.")] = "default",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another run that lies in the folder.")
+    labels: Annotated[
+        Labels,
+        typer.Option(
+            help="Label map: auto is OME-Zarr for whole slides and TIFF for other images.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = Labels.auto,
+    csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Write the measurements as CSV too.", rich_help_panel=OUTPUT),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace another run that lies in the folder; begin anew.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print a line of JSON for each image.", rich_help_panel=OUTPUT),
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=MACHINE)
+    ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory for regions under way, beside the network's own; for example 2GB.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
 ) -> None:
-    """Segment the nuclei of images into files for QuPath, Python and the eye.
+    """Segment the nuclei of images and whole slides into files for QuPath, Python and the eye.
 
-    Each image gets nuclei.geojson.gz (QuPath detections), nuclei.parquet (GeoParquet), labels.tif,
-    overlay.png and run.toml. The same command again skips what is finished.
+    The same command again skips what is finished and goes on where it was stopped.
     """
     from nuguide.errors import NuguideError
     from nuguide.models.registry import load
-    from nuguide.segmentation.batch import plan_batch, segment_into
-    from nuguide.segmentation.run import on_device
+    from nuguide.segmentation.batch import Batch, plan_batch
+    from nuguide.segmentation.job import Settings, begin
+    from nuguide.segmentation.outputs import Outputs
     from nuguide.slides.finding import find_images
     from nuguide.units import checked_mpp
 
-    scale = None if mpp is None else checked_mpp(mpp)
-    batch = plan_batch(find_images(inputs), out)
-    loaded = on_device(load(model), device)
+    settings = Settings(
+        mpp=None if mpp is None else checked_mpp(mpp),
+        outputs=Outputs(labels.value, csv),
+        overwrite=overwrite,
+    )
+    pairs = plan_batch(find_images(inputs), out)
+    loaded = load(model)
+    engine = _engine(loaded, device, memory)
     failed = 0
-    for image, folder in batch:
-        try:
-            with _progress(image.name) as progress:
-                outcome = segment_into(
-                    image, folder, loaded, mpp=scale, overwrite=overwrite, progress=progress
-                )
-        except NuguideError as error:
-            if len(batch) == 1:
-                raise
-            typer.echo(f"error: {error}", err=True)
-            failed += 1
-        else:
-            _report(image, outcome)
-    if len(batch) > 1:
-        typer.echo(f"{len(batch) - failed} of {len(batch)} images done, in {out}")
+    with _progress() as progress:
+        batch = Batch(
+            pairs, lambda image, folder: begin(image, folder, loaded, settings), engine, progress
+        )
+        for ended in batch.run():
+            if as_json:
+                typer.echo(json.dumps(_line(ended)))
+            if isinstance(ended.outcome, NuguideError):
+                if len(pairs) == 1:
+                    raise ended.outcome
+                typer.echo(f"error: {ended.outcome}", err=True)
+                failed += 1
+            elif not as_json:
+                _report(ended.image, ended.outcome)
+    if len(pairs) > 1 and not as_json:
+        typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}")
     if failed:
-        raise typer.Exit(PART_FAILED if failed < len(batch) else BAD_INPUT)
+        raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
+
+
+def _engine(model: Any, device: str, memory: str | None) -> "Engine":
+    from nuguide.segmentation.engine import local_engine
+    from nuguide.segmentation.resources import parse_memory
+
+    return local_engine(model, device, None if memory is None else parse_memory(memory))
 
 
 @contextmanager
-def _progress(name: str) -> "Iterator[Progress]":
-    """Show a bar over regions with the nuclei found so far; nothing where nobody looks."""
+def _progress() -> "Iterator[Callable[[State], None]]":
+    """Show a bar for each image under way; nothing where nobody looks."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "regions")
+    bars: dict[Path, TaskID] = {}
     with Progress(
-        *columns,
-        "{task.fields[nuclei]} nuclei",
-        TimeRemainingColumn(),
+        *("{task.description}", BarColumn(), MofNCompleteColumn(), "regions"),
+        *("{task.fields[nuclei]:,} nuclei", "{task.speed:.2f} regions/s", TimeRemainingColumn()),
         console=console,
         transient=True,
         disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task(name, total=None, nuclei=0)
-        yield lambda done, total, nuclei: bar.update(
-            task, completed=done, total=total, nuclei=nuclei
-        )
+        # What is printed for a pipe must not go where the bar is.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+
+        def show(state: "State") -> None:
+            if state.image not in bars:
+                bars[state.image] = progress.add_task(
+                    state.image.name, total=state.regions, completed=state.done, nuclei=0
+                )
+            progress.update(bars[state.image], completed=state.done, nuclei=state.nuclei)
+            if state.done == state.regions:
+                progress.remove_task(bars.pop(state.image))
+
+        yield show
 
 
-def _report(image: Path, outcome: "Outcome") -> None:
+def _line(ended: "Ended") -> dict[str, Any]:
+    """Return what a script wants to know of an image."""
+    outcome = ended.outcome
+    if isinstance(outcome, Exception):
+        return {"image": str(ended.image), "error": str(outcome)}
+    return {
+        "image": str(ended.image),
+        "folder": str(outcome.folder),
+        "resumed": outcome.resumed,
+        **outcome.record["found"],
+        "mpp": outcome.mpp,
+        "mpp_source": outcome.mpp_source,
+    }
+
+
+def _report(image: Path, run: "Run") -> None:
     """Print what was found, in um, and where it lies."""
-    again = " (done before)" if outcome.resumed else ""
-    typer.echo(f"{image.name}: {outcome.nuclei} nuclei in {outcome.seconds:.1f} s{again}")
-    if outcome.nuclei:
-        typer.echo(f"  median area  {outcome.median_area_um2:.1f} um2")
+    again = " (done before)" if run.resumed else ""
+    typer.echo(f"{image.name}: {run.count} nuclei in {run.seconds:.1f} s{again}")
+    if run.count:
+        typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
     else:
-        typer.echo(f"  none found   {outcome.reason}")
-    typer.echo(f"  scale        {outcome.mpp:g} um/px, from {outcome.mpp_source}")
-    typer.echo(f"  files        {outcome.folder}/")
+        typer.echo(f"  none found   {run.reason}")
+    typer.echo(f"  scale        {run.mpp:g} um/px, from {run.mpp_source}")
+    typer.echo(f"  files        {run.folder}/")
     for name, what in FILES.items():
-        typer.echo(f"    {name:<17} {what}")
+        if (run.folder / name).exists():
+            typer.echo(f"    {name:<17} {what}")

@@ -1,21 +1,17 @@
-"""Several images at once: a folder for each, told apart, never overwritten."""
+"""Many images through one engine: a folder for each; one that fails does not stop the others."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from nuguide.models.model import Model
-from nuguide.segmentation.planning import cut_for
-from nuguide.segmentation.record import (
-    check_folder,
-    configuration_of,
-    is_finished,
-    read_record,
-)
-from nuguide.segmentation.result import FILES
-from nuguide.segmentation.run import Progress, segment_slide
-from nuguide.slides.reader import open_slide
+from nuguide.errors import NuguideError
+from nuguide.segmentation.engine import Computed, Engine
+from nuguide.segmentation.job import Job
+from nuguide.segmentation.region import Task
+from nuguide.segmentation.result import Run
+from nuguide.slides.reader import Slide
 
 
 def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -54,69 +50,126 @@ def _next_free(stem: str, numbered: Counter[str], taken: set[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What stands in a run folder.
+class Ended:
+    """How an image ended.
 
     Attributes
     ----------
-    folder : Path
-        Where.
-    nuclei : int
-        How many.
-    median_area_um2 : float
-        NaN without nuclei.
-    seconds : float
-        Wall time of the segmentation, s.
-    reason : str
-        Why there is none; empty otherwise.
-    mpp, mpp_source
-        um/px of the image, and where it came from.
-    resumed : bool
-        Whether it was finished before.
+    image : Path
+        The image.
+    outcome : Run or NuguideError
+        Its finished folder, or why there is none.
     """
 
-    folder: Path
+    image: Path
+    outcome: Run | NuguideError
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an image is: regions done and in all, nuclei found so far."""
+
+    image: Path
+    done: int
+    regions: int
     nuclei: int
-    median_area_um2: float
-    seconds: float
-    reason: str
-    mpp: float
-    mpp_source: str
-    resumed: bool
 
 
-def segment_into(
-    image: Path,
-    folder: Path,
-    model: Model,
-    *,
-    mpp: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Outcome:
-    """Segment an image into its run folder, unless that is done already.
+Begin = Callable[[Path, Path], Job | Run]
+"""Opens an image and its folder, see ``nuguide.segmentation.job.begin``."""
 
-    Raises
-    ------
-    InputError
-        If the image cannot be read.
-    OutputError
-        If the folder cannot be written or holds another run: before any work is done.
+
+class Batch:
+    """Images on their way through an engine.
+
+    Parameters
+    ----------
+    pairs : iterable of (Path, Path)
+        Images and their run folders.
+    begin : callable
+        Opens one of them.
+    engine : Engine
+        Computes.
+    progress : callable, optional
+        Is told a ``State`` whenever something was done.
     """
-    slide = open_slide(image, mpp)
-    configuration = configuration_of(slide, model.card, asdict(cut_for(model)))
-    check_folder(folder, configuration, overwrite=overwrite)
-    resumed = is_finished(folder, configuration, FILES) and not overwrite
-    if not resumed:
-        segment_slide(slide, model, progress=progress).save(folder, overwrite=overwrite)
-    found = read_record(folder)["found"]
-    return Outcome(
-        folder=folder,
-        nuclei=found["nuclei"],
-        median_area_um2=found.get("median_area_um2", float("nan")),
-        seconds=found["seconds"],
-        reason=found.get("reason", ""),
-        mpp=slide.mpp,
-        mpp_source=slide.mpp_source,
-        resumed=resumed,
-    )
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[Path, Path]],
+        begin: Begin,
+        engine: Engine,
+        progress: Callable[[State], None] | None = None,
+    ) -> None:
+        self._pairs, self._begin, self._engine = pairs, begin, engine
+        self._tell = progress or (lambda state: None)
+        self._jobs: dict[Slide, tuple[Path, Job]] = {}
+        self._ended: deque[Ended] = deque()
+
+    def run(self) -> Iterator[Ended]:
+        """Segment the images; each comes out as it ends.
+
+        Images follow one another without a pause: the first regions of one are computed while the
+        last of the one before are still under way.
+        """
+        try:
+            with closing(self._engine.compute(self._tasks())) as computed:
+                for each in computed:
+                    self._take(each)
+                    yield from self._news()
+            yield from self._news()
+        finally:
+            for _, job in self._jobs.values():
+                job.close()  # the engine has stopped: nobody reads any more
+                job.slide.close()
+
+    def _news(self) -> Iterator[Ended]:
+        while self._ended:
+            yield self._ended.popleft()
+
+    def _tasks(self) -> Iterator[Task]:
+        for image, folder in self._pairs:
+            try:
+                begun = self._begin(image, folder)
+            except NuguideError as error:
+                self._ended.append(Ended(image, error))
+                continue
+            if isinstance(begun, Run):
+                self._ended.append(Ended(image, begun))
+                continue
+            self._jobs[begun.slide] = image, begun
+            self._report(image, begun)
+            if begun.complete:  # of a run that was stopped while it wrote its files
+                self._end(image, begun)
+            else:
+                yield from begun.tasks()
+
+    def _take(self, computed: Computed) -> None:
+        image, job = self._jobs[computed.task.slide]
+        job.came_back()
+        if not job.closed:
+            try:
+                if isinstance(computed.outcome, NuguideError):
+                    raise computed.outcome
+                job.add(computed.task.region, computed.outcome)
+                self._report(image, job)
+                if job.complete:
+                    self._end(image, job)
+            except NuguideError as error:
+                self._end(image, job, error)
+        if job.closed and not job.under_way:
+            del self._jobs[job.slide]
+
+    def _end(self, image: Path, job: Job, error: NuguideError | None = None) -> None:
+        """Finish an image, or give it up for ``error``; its other regions may be under way."""
+        outcome: Run | NuguideError
+        try:
+            outcome = error or job.finish()
+        except NuguideError as fault:
+            outcome = fault
+        finally:
+            job.close()
+        self._ended.append(Ended(image, outcome))
+
+    def _report(self, image: Path, job: Job) -> None:
+        self._tell(State(image, job.done, job.regions, job.nuclei))

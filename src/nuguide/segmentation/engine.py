@@ -1,14 +1,24 @@
 """Who computes: regions go in, what each gives comes out; here on this machine's own threads."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from nuguide.errors import NuguideError
+import torch
+
+from nuguide.errors import InputError, NuguideError
+from nuguide.guides.student import StudentGuide
 from nuguide.models.model import Model
+from nuguide.segmentation.planning import Cut, cut_for
 from nuguide.segmentation.region import Piece, Task, measured, predicted, read
+from nuguide.segmentation.resources import (
+    available_cores,
+    regions_in_flight,
+    use_cores,
+    usual_memory,
+)
 from nuguide.segmentation.stopwatch import Stopwatch
 
 
@@ -31,7 +41,7 @@ class Computed:
 class Engine(Protocol):
     """Computes regions of whatever slides, in whatever order."""
 
-    def compute(self, tasks: Iterable[Task]) -> Iterator[Computed]:
+    def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions.
 
         Tasks are taken a few at a time, as there is room for them, and each comes out once.
@@ -57,7 +67,7 @@ class LocalEngine:
         self._in_flight = in_flight
         self._measuring = measuring
 
-    def compute(self, tasks: Iterable[Task]) -> Iterator[Computed]:
+    def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions; they come out in the order in which they went in."""
         under_way: deque[tuple[Task, Future[Piece]]] = deque()
         with _Stages(self._model, self._measuring) as stages:
@@ -67,6 +77,59 @@ class LocalEngine:
                     yield _computed(*under_way.popleft())
             while under_way:
                 yield _computed(*under_way.popleft())
+
+
+def local_engine(
+    model: Model, device: str = "auto", memory: int | None = None, cut: Cut | None = None
+) -> LocalEngine:
+    """Make an engine of this process that uses what it was given.
+
+    Parameters
+    ----------
+    model : Model
+        Is moved to the device.
+    device : str
+        As torch names it; "auto" takes a GPU if there is one.
+    memory : int, optional
+        For regions under way, bytes; None: what is usual for the device.
+    cut : Cut, optional
+        How images are cut; the usual one if None.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    moved = on_device(model, device)
+    cores = available_cores()
+    use_cores(cores)
+    kind = next(moved.network.parameters()).device.type
+    in_flight = regions_in_flight(memory or usual_memory(kind), moved, cut_for(moved, cut))
+    # One is read and one is in the network; the others may be measured.
+    measuring = max(1, min(in_flight - 2, cores))
+    return LocalEngine(moved, in_flight, measuring)
+
+
+def on_device(model: Model, device: str) -> Model:
+    """Move a model's network, and its guide where that is a student, to a device.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        model.network.to(chosen)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--device {device!r} cannot be used ({reason}); expected auto, cpu, cuda or cuda:N "
+            "of this machine; leave it out to let nuguide choose"
+        ) from error
+    if isinstance(model.guide, StudentGuide):
+        model.guide.to(chosen)
+    return model
 
 
 class _Stages:

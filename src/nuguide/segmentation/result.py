@@ -1,4 +1,4 @@
-"""What a segmentation gives: nuclei, labels, and the run folder they are saved to."""
+"""What a segmentation gives: nuclei and labels in memory, or a run folder."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,23 +7,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset
 from numpy.typing import NDArray
 
-from nuguide.export.geojson import write_geojson
-from nuguide.export.labels import write_labels
-from nuguide.export.overlay import write_overlay
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
-from nuguide.segmentation.record import RUN_FILE, Configuration, check_folder, write_record
+from nuguide.segmentation.area import why_nothing
+from nuguide.segmentation.outputs import NUCLEI_FILE, Outputs, summary, write_outputs
+from nuguide.segmentation.record import (
+    RUN_FILE,
+    Configuration,
+    check_folder,
+    read_record,
+    write_record,
+)
 from nuguide.slides.reader import Slide
-
-FILES = ("nuclei.geojson.gz", "nuclei.parquet", "labels.tif", "overlay.png", RUN_FILE)
-"""What a finished run folder holds; ``run.toml`` is written last."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The nuclei of one image.
+    """The nuclei of an image that lies in memory.
 
     Attributes
     ----------
@@ -51,15 +54,7 @@ class Result:
     @property
     def reason(self) -> str:
         """Why there is no nucleus; empty if there are some."""
-        if self.nuclei.num_rows:
-            return ""
-        pixels = self.slide.read(0, 0, *self.slide.shape, self.slide.mpp)
-        if int(pixels.max()) - int(pixels.min()) < 10:
-            return "the image is blank: it has a single colour"
-        return (
-            "no pixel reached the threshold of a nucleus; check the microns per pixel "
-            f"({self.slide.mpp:g}, from {self.slide.mpp_source}) and the stain"
-        )
+        return "" if self.nuclei.num_rows else why_nothing(self.slide)
 
     @cached_property
     def median_area_um2(self) -> float:
@@ -67,15 +62,19 @@ class Result:
         areas = self.nuclei["area_um2"].to_numpy()
         return float(np.median(areas)) if len(areas) else float("nan")
 
-    def save(self, out: str | Path, *, overwrite: bool = False) -> Path:
+    def save(
+        self, out: str | Path, *, overwrite: bool = False, outputs: Outputs | None = None
+    ) -> Path:
         """Write the run folder.
 
         Parameters
         ----------
         out : path
-            Made if missing; gets the files named in ``FILES``.
+            Made if missing.
         overwrite : bool
             Replace another run that lies there.
+        outputs : Outputs, optional
+            Which files there shall be.
 
         Returns
         -------
@@ -91,18 +90,81 @@ class Result:
         check_folder(folder, self.configuration, overwrite=overwrite)
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
-        rgb = self.slide.read(0, 0, *self.slide.shape, self.slide.mpp)
-        write_geojson([self.nuclei], folder / "nuclei.geojson.gz", self.slide.mpp)
-        write_table([self.nuclei], folder / "nuclei.parquet")
-        write_labels(self.labels, folder / "labels.tif", self.slide.mpp)
-        write_overlay(rgb, self.labels, folder / "overlay.png")
-        write_record(folder, self.configuration, self._found(), self.card)
+        write_table([self.nuclei], folder / NUCLEI_FILE)
+        write_outputs(folder, self.slide, outputs or Outputs(), self.labels)
+        found = summary(folder) | {"seconds": round(self.seconds, 3)}
+        if self.reason:
+            found["reason"] = self.reason
+        write_record(folder, self.configuration, found, self.card)
         return folder
 
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run folder; nothing of it is read before it is asked for.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    resumed : bool
+        Whether it was finished before.
+    """
+
+    folder: Path
+    resumed: bool = False
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What ``run.toml`` says.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds no finished run.
+        """
+        return read_record(self.folder)
+
+    @property
+    def nuclei(self) -> pyarrow.dataset.Dataset:
+        """The nuclei, one row each, read as they are asked for.
+
+        ``run.nuclei.to_table(columns=["area_um2"])``, ``run.nuclei.head(10)``,
+        ``run.nuclei.to_batches()``.
+        """
+        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE)
+
+    @property
+    def count(self) -> int:
+        """Number of nuclei."""
+        return int(self._found["nuclei"])
+
+    @property
+    def median_area_um2(self) -> float:
+        """Median area of the nuclei, um2; NaN if there is none."""
+        return float(self._found.get("median_area_um2", float("nan")))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, s, of all attempts together."""
+        return float(self._found["seconds"])
+
+    @property
+    def reason(self) -> str:
+        """Why there is no nucleus; empty if there are some."""
+        return str(self._found.get("reason", ""))
+
+    @property
+    def mpp(self) -> float:
+        """um/px of the image at full resolution."""
+        return float(self.record["configuration"]["mpp"])
+
+    @property
+    def mpp_source(self) -> str:
+        """Where ``mpp`` came from."""
+        return str(self.record["configuration"]["mpp_source"])
+
+    @property
     def _found(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"nuclei": self.nuclei.num_rows, "seconds": round(self.seconds, 3)}
-        if self.nuclei.num_rows:
-            found["median_area_um2"] = round(self.median_area_um2, 2)
-        else:
-            found["reason"] = self.reason
+        found: dict[str, Any] = self.record["found"]
         return found

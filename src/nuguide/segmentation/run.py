@@ -4,29 +4,53 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
-from nuguide.errors import InputError
-from nuguide.guides.student import StudentGuide
+from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.nuclei.schema import empty_nuclei
-from nuguide.segmentation.engine import LocalEngine
+from nuguide.segmentation.batch import Batch
+from nuguide.segmentation.engine import LocalEngine, local_engine
+
+# Whoever asks for a segmentation also says where it runs.
+from nuguide.segmentation.engine import on_device as on_device
+from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import configuration_of
 from nuguide.segmentation.region import Task
-from nuguide.segmentation.result import Result
+from nuguide.segmentation.result import Result, Run
 from nuguide.slides.reader import Slide, from_array, open_slide
-from nuguide.units import checked_mpp
 
 Progress = Callable[[int, int, int], None]
 """Called at the start and after each region: regions done, regions in all, nuclei so far."""
+
+
+@overload
+def segment(
+    image: str | Path | NDArray[Any],
+    mpp: float | None = None,
+    *,
+    model: str | Path | Model = "default",
+    device: str = "auto",
+    out: None = None,
+) -> Result: ...
+
+
+@overload
+def segment(
+    image: str | Path,
+    mpp: float | None = None,
+    *,
+    model: str | Path | Model = "default",
+    device: str = "auto",
+    out: str | Path,
+) -> Run: ...
 
 
 def segment(
@@ -35,8 +59,9 @@ def segment(
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
-) -> Result:
-    """Segment the nuclei of an image.
+    out: str | Path | None = None,
+) -> Result | Run:
+    """Segment the nuclei of an image, in memory or into a run folder.
 
     Parameters
     ----------
@@ -48,16 +73,22 @@ def segment(
         Name, folder or model, see ``nuguide.load``.
     device : str
         ``auto`` takes a GPU if there is one; otherwise as torch names it.
+    out : path, optional
+        Run folder: nothing of the size of the image is held in memory then, and the same call
+        again goes on where it was stopped. Needed for whole slides; not for arrays.
 
     Returns
     -------
-    Result
-        ``nuclei``, ``labels`` and ``save()``.
+    Result or Run
+        Without ``out``, ``nuclei``, ``labels`` and ``save()``; with it, the folder, and its
+        nuclei as they are asked for.
 
     Raises
     ------
     InputError
-        If the image cannot be read.
+        If the image cannot be read, or is a whole slide and ``out`` is not given.
+    OutputError
+        If ``out`` cannot be written or holds another run.
     ResolutionError
         If its um/px are missing or out of range.
     ModelError
@@ -67,40 +98,44 @@ def segment(
     --------
     >>> result = nuguide.segment("tissue.png", mpp=0.25)  # doctest: +SKIP
     >>> result.save("out")  # doctest: +SKIP
+    >>> run = nuguide.segment("slide.svs", out="out")  # doctest: +SKIP
+    >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
-    slide = open_slide(image, mpp) if isinstance(image, str | Path) else _array(image, mpp)
-    return segment_slide(slide, on_device(load(model), device))
+    loaded = load(model)
+    if not isinstance(image, str | Path):
+        if out is not None:
+            raise InputError(
+                f"an array was given with out={str(out)!r}; expected a file's path for that; "
+                "leave it out, and call save() on the result"
+            )
+        return segment_slide(from_array(image, mpp), on_device(loaded, device))
+    if out is not None:
+        return _segment_into(Path(image), Path(out), loaded, device, Settings(mpp))
+    slide = open_slide(image, mpp)
+    if slide.streams:
+        slide.close()
+        height, width = slide.shape
+        raise InputError(
+            f"{slide.name} is a whole slide ({width} x {height} px); expected a folder for its "
+            'nuclei and labels; give it, for example out="out"'
+        )
+    return segment_slide(slide, on_device(loaded, device))
 
 
-def _array(pixels: NDArray[Any], mpp: float | None) -> Slide:
-    return from_array(pixels, checked_mpp(mpp, "mpp"))
+def _segment_into(image: Path, folder: Path, model: Model, device: str, settings: Settings) -> Run:
+    engine = local_engine(model, device)
+    batch = Batch(
+        [(image, folder)], lambda image, folder: begin(image, folder, model, settings), engine
+    )
+    (ended,) = batch.run()
+    if isinstance(ended.outcome, NuguideError):
+        raise ended.outcome
+    return ended.outcome
 
 
 def segment_array(rgb: NDArray[np.uint8], mpp: float, model: Model) -> Result:
     """Segment an array (H, W, 3) uint8 at ``mpp`` um/px."""
     return segment_slide(from_array(rgb, mpp), model)
-
-
-def on_device(model: Model, device: str) -> Model:
-    """Move a model's network, and its guide where that is a student, to a device.
-
-    Raises
-    ------
-    InputError
-        If there is no such device.
-    """
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        model.network.to(chosen)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--device {device!r} cannot be used ({reason}); expected auto, cpu, cuda or cuda:N "
-            "of this machine; leave it out to let nuguide choose"
-        ) from error
-    if isinstance(model.guide, StudentGuide):
-        model.guide.to(chosen)
-    return model
 
 
 def segment_slide(

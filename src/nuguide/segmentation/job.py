@@ -1,0 +1,206 @@
+"""One image on its way into its run folder: what is left to do, what is done, the end."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from nuguide.export.table import write_table
+from nuguide.models.card import Card
+from nuguide.models.model import Model
+from nuguide.segmentation.area import why_nothing
+from nuguide.segmentation.joining import ArrayCanvas, join
+from nuguide.segmentation.ledger import Ledger, remove_ledger
+from nuguide.segmentation.outputs import (
+    NUCLEI_FILE,
+    Outputs,
+    opened_canvas,
+    summary,
+    write_outputs,
+)
+from nuguide.segmentation.planning import Cut, cut_for, plan
+from nuguide.segmentation.record import (
+    RUN_FILE,
+    Configuration,
+    check_folder,
+    configuration_of,
+    is_finished,
+    write_record,
+)
+from nuguide.segmentation.region import Piece, Task
+from nuguide.segmentation.result import Run
+from nuguide.slides.reader import Slide, open_slide
+from nuguide.slides.regions import Region
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user chooses for all images of a command.
+
+    Attributes
+    ----------
+    mpp : float, optional
+        um/px; wins over the images' own.
+    cut : Cut
+        How images are cut into regions.
+    outputs : Outputs
+        Which files there shall be.
+    overwrite : bool
+        Whether another run in a folder is replaced, and a run that was begun is begun anew.
+    """
+
+    mpp: float | None = None
+    cut: Cut = field(default_factory=Cut)
+    outputs: Outputs = field(default_factory=Outputs)
+    overwrite: bool = False
+
+
+def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job | Run":
+    """Open an image and its run folder.
+
+    Returns
+    -------
+    Job or Run
+        What is left to do; the finished run where nothing is.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read.
+    OutputError
+        If the folder cannot be written or holds another run: before any work is done.
+    """
+    slide = open_slide(image, settings.mpp)
+    try:
+        cut = cut_for(model, settings.cut)
+        configuration = configuration_of(slide, model.card, asdict(cut))
+        check_folder(folder, configuration, overwrite=settings.overwrite)
+        files = settings.outputs.files(slide)
+        if not settings.overwrite and is_finished(folder, configuration, files):
+            remove_ledger(folder)  # the run may have been stopped just before it did
+            slide.close()
+            return Run(folder, resumed=True)
+        if settings.overwrite:
+            remove_ledger(folder)
+        # From here on the folder does not look whole, until everything is there.
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        regions = plan(slide, model, cut)
+        return Job(slide, folder, model.card, configuration, regions, settings.outputs)
+    except BaseException:
+        slide.close()
+        raise
+
+
+class Job:
+    """An image that is being segmented into its run folder.
+
+    Attributes
+    ----------
+    slide : Slide
+        The image.
+    regions : int
+        Regions in all.
+    nuclei : int
+        Nuclei that the regions done so far claim.
+    under_way : int
+        Regions that were given out and have not come back.
+    closed : bool
+        Whether it has ended.
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        folder: Path,
+        card: Card,
+        configuration: Configuration,
+        plan: list[Region],
+        outputs: Outputs,
+    ) -> None:
+        self.slide = slide
+        self.regions = len(plan)
+        self._folder, self._card, self._configuration = folder, card, configuration
+        self._plan, self._outputs = plan, outputs
+        self._ledger = Ledger(folder, configuration)
+        done = self._ledger.done()
+        self.nuclei = sum(done.values())
+        self._left = {region.index for region in plan if region.index not in done}
+        self._last = time.perf_counter()
+        self.under_way = 0
+        self.closed = False
+
+    @property
+    def done(self) -> int:
+        """Regions that are done."""
+        return self.regions - len(self._left)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all regions are done."""
+        return not self._left
+
+    def tasks(self) -> Iterator[Task]:
+        """Give the regions that are left, in order, until the job is closed."""
+        for region in self._plan:
+            if self.closed:
+                return
+            if region.index in self._left:
+                self.under_way += 1
+                yield Task(self.slide, region)
+
+    def came_back(self) -> None:
+        """Take note that a region is no longer under way, whatever became of it."""
+        self.under_way -= 1
+        self._close_slide()
+
+    def add(self, region: Region, piece: Piece) -> None:
+        """Keep what a region gave.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        now = time.perf_counter()
+        self._ledger.add(region.index, piece, now - self._last)
+        self._last = now
+        self._left.discard(region.index)
+        self.nuclei += piece.nuclei.num_rows
+
+    def finish(self) -> Run:
+        """Join the regions' nuclei and write the files of the folder.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        start = time.perf_counter()
+        fragments = ((region, self._ledger.nuclei(region.index)) for region in self._plan)
+        scale = self.slide.mpp / self._card.mpp
+        with opened_canvas(self._folder, self.slide, self._outputs) as canvas:
+            write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
+        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
+        write_outputs(self._folder, self.slide, self._outputs, labels)
+        tally = self._ledger.tally()
+        stages = tally.stages | {"export": time.perf_counter() - start}
+        found = summary(self._folder) | {
+            "seconds": round(tally.wall + stages["export"], 3),
+            "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        }
+        if not found["nuclei"]:
+            found["reason"] = why_nothing(self.slide)
+        write_record(self._folder, self._configuration, found, self._card)
+        self._ledger.close()
+        remove_ledger(self._folder)
+        return Run(self._folder)
+
+    def close(self) -> None:
+        """Let go of the folder, and of the image once nobody reads it; what is done stays done."""
+        self.closed = True
+        self._ledger.close()
+        self._close_slide()
+
+    def _close_slide(self) -> None:
+        if self.closed and not self.under_way:
+            self.slide.close()

@@ -1,0 +1,134 @@
+"""The files of a run folder: which there are, and how they come about."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from nuguide.export.csv import write_csv
+from nuguide.export.geojson import write_geojson
+from nuguide.export.label_pyramid import open_labels
+from nuguide.export.labels import write_labels
+from nuguide.export.overlay import write_overlay
+from nuguide.segmentation.joining import ArrayCanvas, Canvas
+from nuguide.slides.reader import Slide
+
+NUCLEI_FILE = "nuclei.parquet"
+"""Written first; all others are made of it and of the label map."""
+
+GEOJSON_FILE = "nuclei.geojson.gz"
+CSV_FILE = "nuclei.csv"
+TIFF_FILE = "labels.tif"
+ZARR_FOLDER = "labels.ome.zarr"
+OVERLAY_FILE = "overlay.png"
+
+Labels = Literal["auto", "zarr", "tiff", "none"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run folder shall hold besides the table, the GeoJSON and the pictures.
+
+    Attributes
+    ----------
+    labels : "auto", "zarr", "tiff" or "none"
+        The label map: an OME-Zarr pyramid, a (Big)TIFF, or none; "auto" is TIFF for images that
+        lie in memory and OME-Zarr for whole slides.
+    csv : bool
+        Whether the measurements are also written as CSV.
+    """
+
+    labels: Labels = "auto"
+    csv: bool = False
+
+    def label_file(self, slide: Slide) -> str | None:
+        """Return the name of the label map of a slide; None if there shall be none."""
+        auto = ZARR_FOLDER if slide.streams else TIFF_FILE
+        names = {"auto": auto, "zarr": ZARR_FOLDER, "tiff": TIFF_FILE, "none": None}
+        return names[self.labels]
+
+    def files(self, slide: Slide) -> tuple[str, ...]:
+        """Return the names of all files of a slide's folder but the record."""
+        label_file = self.label_file(slide)
+        return (
+            GEOJSON_FILE,
+            NUCLEI_FILE,
+            *([CSV_FILE] if self.csv else []),
+            *([label_file] if label_file else []),
+            *([] if slide.streams else [OVERLAY_FILE]),
+        )
+
+
+@contextmanager
+def opened_canvas(folder: Path, slide: Slide, outputs: Outputs) -> Iterator[Canvas | None]:
+    """Open what the labels of a slide are painted on.
+
+    In memory for an image that lies there too, a pyramid in ``folder`` for a whole slide, None if
+    nobody wants the labels of one.
+    """
+    if not slide.streams:
+        yield ArrayCanvas(slide.shape)
+    elif outputs.label_file(slide) is None:
+        yield None
+    else:
+        path = folder / ZARR_FOLDER
+        with open_labels(path, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
+            yield canvas
+
+
+def write_outputs(
+    folder: Path, slide: Slide, outputs: Outputs, labels: NDArray[np.int32] | None
+) -> None:
+    """Write what is made of the table of nuclei and of the label map.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``NUCLEI_FILE``, and the pyramid of labels of a whole slide.
+    slide : Slide
+        The image.
+    outputs : Outputs
+        What there shall be.
+    labels : ndarray or None
+        (H, W) int32 of an image that lies in memory; None for a whole slide.
+    """
+    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp)
+    if outputs.csv:
+        write_csv(read_pieces(folder), folder / CSV_FILE)
+    _write_labels(folder, slide, outputs.label_file(slide), labels)
+    if labels is not None:
+        rgb = slide.read(0, 0, *slide.shape, slide.mpp)
+        write_overlay(rgb, labels, folder / OVERLAY_FILE)
+
+
+def _write_labels(
+    folder: Path, slide: Slide, name: str | None, labels: NDArray[np.int32] | None
+) -> None:
+    pyramid = folder / ZARR_FOLDER
+    if name == TIFF_FILE and labels is not None:
+        write_labels(labels, folder / TIFF_FILE, slide.mpp)
+    elif name == ZARR_FOLDER and labels is not None:
+        with open_labels(pyramid, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
+            canvas.write(0, 0, labels)
+
+
+def read_pieces(folder: Path) -> Iterator[pa.Table]:
+    """Read the nuclei of a run folder, a row group at a time."""
+    with pq.ParquetFile(folder / NUCLEI_FILE) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Return how many nuclei a run folder holds, and their median area, um2, if there are any."""
+    areas = pq.read_table(folder / NUCLEI_FILE, columns=["area_um2"])["area_um2"].to_numpy()
+    found: dict[str, Any] = {"nuclei": len(areas)}
+    if len(areas):
+        found["median_area_um2"] = round(float(np.median(areas)), 2)
+    return found

@@ -1,0 +1,86 @@
+"""What a run may use: the cores it was given, and the memory for regions under way."""
+
+import math
+import os
+import re
+from pathlib import Path
+
+import psutil
+import torch
+
+from nuguide.errors import InputError
+from nuguide.models.model import Model
+from nuguide.segmentation.planning import Cut
+
+CGROUP = Path("/sys/fs/cgroup")
+
+FINEST_UM_PX = 0.25
+"""um/px of the images that regions are measured in, as far as memory is reckoned."""
+
+_BYTES_PER_PX = 100
+"""What measuring takes for each px of the image under a region: labels, probability, colour."""
+
+_MOST_IN_FLIGHT = 32
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def available_cores(cgroup: Path = CGROUP) -> int:
+    """Return how many cores this process was given.
+
+    The least of the machine's, those it is bound to, its control group's share, and what Slurm
+    allotted to it; one at least.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    limits = [bound or 1, _cgroup_share(cgroup)]
+    if allotted.isdigit():
+        limits.append(int(allotted))
+    return max(1, math.floor(min(limits)))
+
+
+def _cgroup_share(cgroup: Path) -> float:
+    """Return the cores that a control group may use (version 2, then 1); inf if unlimited."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((cgroup / name).read_text() for name in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota != "max" and int(quota) > 0:
+            return int(quota) / int(period)
+    return math.inf
+
+
+def use_cores(cores: int) -> None:
+    """Let torch use so many cores, or fewer where its own environment says so."""
+    torch.set_num_threads(max(1, min(cores, torch.get_num_threads())))
+
+
+def parse_memory(text: str) -> int:
+    """Read an amount of memory such as ``2GB``, ``800M`` or ``1.5GiB``, in bytes.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if not found or float(found[1]) == 0:
+        raise InputError(
+            f"--memory says {text!r}; expected an amount such as 2GB or 800MB; correct it"
+        )
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def usual_memory(device: str) -> int:
+    """Return the memory for regions under way if nobody says, bytes.
+
+    A GPU is so fast that many regions must be measured beside it.
+    """
+    usual = 2 << 30
+    return max(usual, psutil.virtual_memory().available // 4) if device != "cpu" else usual
+
+
+def regions_in_flight(memory: int, model: Model, cut: Cut) -> int:
+    """Return how many regions may be under way in so many bytes; one at least."""
+    side = (cut.size_px + 2 * cut.halo_px) * max(1.0, model.card.mpp / FINEST_UM_PX)
+    return max(1, min(_MOST_IN_FLIGHT, int(memory / (side**2 * _BYTES_PER_PX))))
