@@ -356,6 +356,16 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
     assert [guide.other.name for guide in other.validation_guides] == names[::-1]
 
 
+def test_a_recipe_may_ask_for_some_of_the_images(data, make_segmentation, tmp_path, monkeypatch):
+    given: list[SegmentationTraining] = []
+    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    for n_images in (None, 1):
+        fit(make_segmentation(n_images=n_images), data, tmp_path / str(n_images), progress=False)
+    assert [len(module.fit_samples) for module in given] == [2, 1]
+    with pytest.raises(DataSetError, match="3 images were asked for"):
+        fit(make_segmentation(n_images=3), data, tmp_path / "3", progress=False)
+
+
 def test_a_control_needs_tokens_that_are_kept(make_segmentation):
     with pytest.raises(RecipeError, match="expected a guide of kind 'named'"):
         make_segmentation(guide_control="zeroed")

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.callbacks.progress import RichProgressBar
 
 from nuguide.datasets.base import Sample
+from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import RecipeError
 from nuguide.evaluation.controls import derangement
@@ -63,7 +64,7 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     refuse_another_run(out, recipe)
     if is_finished(out, recipe):
         return best_path(out)
-    samples, validation = list(open_dataset(data, recipe.split)), list(_validation(data))
+    samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
     if isinstance(recipe, DistillationRecipe):
         monitor = "validation_cosine_standardised"
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
@@ -140,6 +141,11 @@ def _train(
         if trainer.interrupted:
             raise KeyboardInterrupt from end
         raise
+
+
+def fitted_on(recipe: Recipe, data: Path) -> Samples:
+    """Open the images that a recipe is fitted on."""
+    return open_dataset(data, recipe.split, images=recipe.n_images)
 
 
 def _validation(data: Path) -> list[Sample]:

@@ -84,6 +84,9 @@ class _Recipe(_Part):
         Names the run's folder and the model: lower case, digits, ``.``, ``_`` and ``-``.
     split : str
         Part of the data set to fit on; ``validation`` is what choices are made on.
+    n_images : int, optional
+        Fit on so many of that part's images alone, of as many organs as can be; fewer lie within
+        more (``nuguide.datasets.splits.subset``).
     seed : int
         Of weights, crops and augmentation.
     mpp : float
@@ -103,6 +106,7 @@ class _Recipe(_Part):
 
     name: Name
     split: Literal["fit", "train"] = "fit"
+    n_images: PositiveInt | None = None
     seed: int = 0
     mpp: Mpp = 0.5
     crop_px: PositiveInt = 256

@@ -22,7 +22,7 @@ from nuguide.segmentation.run import on_device, segment_array
 from nuguide.training.ablation.grid import Planned
 from nuguide.training.ablation.rows import Budget, Found, Row, add_row, find_row, read_rows
 from nuguide.training.finish import load_trained
-from nuguide.training.fit import fit, seconds_trained, steps_done
+from nuguide.training.fit import fit, fitted_on, seconds_trained, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.teacher import CachedGuide, tokens_folder
 
@@ -120,7 +120,7 @@ def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
         budget=Budget(
             steps=steps_done(run),
             seconds=seconds_trained(run),
-            n_images=len(open_dataset(data, recipe.split)),
+            n_images=len(fitted_on(recipe, data)),
         ),
         parameters=sum(each.numel() for each in model.network.parameters()),
         found=found,
