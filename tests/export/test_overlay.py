@@ -52,6 +52,21 @@ def test_large_images_are_shrunk(
     assert read(tmp_path / "overlay.png").shape == (32, 40, 3)
 
 
+def test_many_pixels_are_drawn_in_few_colours(
+    tmp_path: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tissue = np.random.default_rng(0).integers(120, 250, (64, 80, 3), np.uint8)
+    write_overlay(tissue, labels, tmp_path / "true.png")
+    monkeypatch.setattr(overlay, "_TRUE_COLOUR_UP_TO_PX", 1000)
+    write_overlay(tissue, labels, tmp_path / "few.png")
+    true, few = read(tmp_path / "true.png"), read(tmp_path / "few.png")
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(true.astype(int) - few).mean() < 16
+    assert greenish(few)[greenish(true)].mean() > 0.9
+    size = [(tmp_path / name).stat().st_size for name in ("true.png", "few.png")]
+    assert size[1] < size[0] / 2
+
+
 def test_no_nuclei_leave_the_image(tmp_path: Path, rgb: np.ndarray) -> None:
     write_overlay(rgb, np.zeros(rgb.shape[:2], np.int32), tmp_path / "overlay.png")
     assert (read(tmp_path / "overlay.png") == rgb[0, 0]).all()
