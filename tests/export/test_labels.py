@@ -5,6 +5,8 @@ import pytest
 import tifffile
 
 from nuguide.errors import OutputError
+from nuguide.export import labels as label_tiff
+from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
 from nuguide.slides.tiff import decode_tiff
 
@@ -47,3 +49,29 @@ def test_no_nuclei_and_equal_bytes(tmp_path: Path, labels: np.ndarray) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path, labels: np.ndarray) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_labels(labels, tmp_path / "absent" / "labels.tif", 0.25)
+
+
+def test_the_pyramid_of_a_slide_becomes_the_same_tiff(tmp_path: Path) -> None:
+    labels = np.zeros((1100, 1300), np.int32)
+    labels[500:520, 500:540], labels[1090:, 1290:] = 1, 70_000
+    pyramid = tmp_path / "labels.ome.zarr"
+    with open_labels(pyramid, labels.shape, 0.25, np.zeros((8, 9, 3), np.uint8)) as canvas:
+        canvas.write(0, 0, labels)
+    write_labels(pyramid, tmp_path / "slide.tif", 0.25)
+    write_labels(labels, tmp_path / "array.tif", 0.25)
+    assert (tifffile.imread(tmp_path / "slide.tif") == labels).all()
+    assert (tmp_path / "slide.tif").read_bytes() == (tmp_path / "array.tif").read_bytes()
+
+
+def test_what_a_plain_tiff_may_not_hold_becomes_a_big_one(
+    tmp_path: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_labels(labels, tmp_path / "plain.tif", 0.25)
+    monkeypatch.setattr(label_tiff, "_BIG_FROM_BYTES", 1000)
+    write_labels(labels, tmp_path / "big.tif", 0.25)
+    with (
+        tifffile.TiffFile(tmp_path / "plain.tif") as plain,
+        tifffile.TiffFile(tmp_path / "big.tif") as big,
+    ):
+        assert (plain.is_bigtiff, big.is_bigtiff) == (False, True)
+        assert (big.asarray() == labels).all()

@@ -1,26 +1,36 @@
 """The label map as TIFF, for ImageJ, napari, QuPath or any reader of images."""
 
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import tifffile
+import zarr
 from numpy.typing import NDArray
 
+from nuguide.export.label_pyramid import NUCLEI
 from nuguide.files import replacing
 
-_TILE_PX = 256
+_TILE_PX = 512
+_ZLIB_LEVEL = 6
 _UM_PER_CM = 10_000.0
+_BIG_FROM_BYTES = 1 << 31  # of pixels; far from the 4 GiB that a plain TIFF can hold
+
+_Source: TypeAlias = NDArray[np.int32] | zarr.Array
 
 
-def write_labels(labels: NDArray[np.int32], path: Path, mpp: float) -> None:
+def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> None:
     """Write a label map as a tiled, deflated TIFF with its scale in the resolution tags.
 
     Parameters
     ----------
-    labels : ndarray
-        (H, W) int32 >= 0; 0 = background, n = row n - 1 of the nucleus table.
+    labels : ndarray or Path
+        (H, W) int32 >= 0, 0 = background, n = row n - 1 of the nucleus table; or the
+        ``labels.ome.zarr`` of a slide, which is then read tile by tile.
     path : Path
-        Ends in ``.tif``.
+        Ends in ``.tif``; a BigTIFF where a plain one might not hold it.
     mpp : float
         um/px of ``labels``.
 
@@ -31,14 +41,23 @@ def write_labels(labels: NDArray[np.int32], path: Path, mpp: float) -> None:
 
     Notes
     -----
-    16 bits where they suffice, else 32: more programs read the former.
+    16 bits where they suffice for an array, else 32: more programs read the former.
     """
-    kind = np.uint16 if labels.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
+    if isinstance(labels, Path):
+        source: _Source = zarr.open_array(labels / NUCLEI / "0", mode="r")
+        kind: np.dtype[Any] = np.dtype(np.uint32)
+    else:
+        few = labels.max(initial=0) <= np.iinfo(np.uint16).max
+        source, kind = labels, np.dtype(np.uint16 if few else np.uint32)
     per_cm = _UM_PER_CM / mpp
+    height, width = source.shape
     with replacing(path) as aside:
         tifffile.imwrite(
             aside,
-            labels.astype(kind),
+            _tiles(source, kind),
+            shape=(height, width),
+            dtype=kind,
+            bigtiff=height * width * kind.itemsize > _BIG_FROM_BYTES,
             photometric="minisblack",
             tile=(_TILE_PX, _TILE_PX),
             compression="zlib",
@@ -47,3 +66,21 @@ def write_labels(labels: NDArray[np.int32], path: Path, mpp: float) -> None:
             metadata=None,
             software=False,
         )
+
+
+def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
+    """Give the tiles as they stand in the file, row by row, those at the edges filled up with 0.
+
+    Most of a slide is blank, so its tile is packed once.
+    """
+    whole = (_TILE_PX, _TILE_PX)
+    blank = zlib.compress(np.zeros(whole, kind).tobytes(), _ZLIB_LEVEL)
+    for y in range(0, source.shape[0], _TILE_PX):
+        for x in range(0, source.shape[1], _TILE_PX):
+            window = source[y : y + _TILE_PX, x : x + _TILE_PX]
+            if not window.any():
+                yield blank
+                continue
+            tile = np.zeros(whole, kind)
+            tile[: window.shape[0], : window.shape[1]] = window
+            yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
