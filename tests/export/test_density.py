@@ -1,0 +1,34 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nuguide.export.density import count_density
+from nuguide.nuclei.schema import empty_nuclei
+
+
+def at(y_um: np.ndarray, x_um: np.ndarray) -> pa.Table:
+    return pa.table({"centroid_y_um": y_um, "centroid_x_um": x_um})
+
+
+def test_each_nucleus_counts_once_where_it_lies() -> None:
+    pieces = [at(np.array([5.0, 30.0, 1000.0]), np.array([5.0, 50.0, 600.0])), empty_nuclei()]
+    density = count_density(pieces, (1000.0, 600.0))
+    assert (density.cell_um, density.counts.shape) == (20.0, (50, 30))
+    assert density.nuclei == 3
+    assert {tuple(place) for place in np.argwhere(density.counts)} == {(0, 0), (1, 2), (49, 29)}
+
+
+def test_a_large_slide_has_larger_cells() -> None:
+    assert count_density([], (25_600.0, 5000.0)).cell_um == 100.0
+    assert count_density([], (25_600.0, 5000.0)).counts.shape == (256, 50)
+
+
+def test_an_even_spread_has_one_density_up_to_the_edges() -> None:
+    # One nucleus in each square of 10 um: 10,000 per mm2; the far cells are cut by the edge.
+    y, x = np.mgrid[5:1010:10, 5:530:10].reshape(2, -1).astype(float)
+    density = count_density([at(y, x)], (1010.0, 530.0))
+    assert density.per_mm2() == pytest.approx(10_000.0, rel=1e-6)
+
+
+def test_no_nuclei_are_no_density() -> None:
+    assert not count_density([empty_nuclei()], (100.0, 3.0)).per_mm2().any()
