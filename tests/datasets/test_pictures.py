@@ -1,3 +1,4 @@
+import contextlib
 import struct
 import zlib
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nuguide.datasets.pictures import read_labels, read_pair, read_rgb
+from nuguide.datasets import pictures
+from nuguide.datasets.pictures import read_labels, read_mask, read_pair, read_rgb
 from nuguide.errors import DataSetError
 
 
@@ -72,3 +74,48 @@ def test_a_pair_must_be_of_one_size(tmp_path: Path, write_picture):
     write_picture(tmp_path / "mask.png", np.zeros((6, 4), np.uint8))
     with pytest.raises(DataSetError, match=r"mask\.png is 6 x 4 px; expected 4 x 6 px"):
         read_pair(tmp_path / "image.png", tmp_path / "mask.png")
+
+
+def test_a_picture_too_large_is_refused_by_its_header(tmp_path: Path, monkeypatch, write_picture):
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 100)
+    for suffix in ("png", "tif", "jpg", "bmp"):
+        path = tmp_path / f"x.{suffix}"
+        write_picture(path, np.zeros((10, 11), np.uint8))
+        with pytest.raises(
+            DataSetError, match=r"is 10 x 11 px; expected at most 100 px; cut it up"
+        ):
+            read_rgb(path)
+        write_picture(path, np.zeros((10, 10), np.uint8))
+        assert read_rgb(path).shape == (10, 10, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp"])
+def test_pictures_cut_anywhere_never_crash(tmp_path: Path, write_picture, suffix: str):
+    path = tmp_path / f"x.{suffix}"
+    write_picture(path, np.random.default_rng(0).integers(0, 9, (16, 16)).astype(np.uint8))
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 7):
+        path.write_bytes(whole[:end])
+        with contextlib.suppress(DataSetError):
+            assert read_labels(path).dtype == np.int32
+
+
+def test_colours_in_a_mask_are_told_apart_from_other_faults(tmp_path: Path, write_picture):
+    write_picture(tmp_path / "mask.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataSetError, match=r"labels stored as RGB\? 3 channels"):
+        read_labels(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_a_mask_is_whatever_is_not_zero_but_transparency(
+    tmp_path: Path, write_picture, channels: int | None
+):
+    mask = np.zeros((4, 5) if channels is None else (4, 5, channels), np.uint8)
+    mask[1, 2] = 255
+    if channels == 4:
+        mask[..., 0] = 255  # written in reverse: this is the transparency
+        mask[1, 2] = 255
+    write_picture(tmp_path / "mask.png", mask)
+    read = read_mask(tmp_path / "mask.png")
+    assert read.dtype == bool
+    assert np.argwhere(read).tolist() == [[1, 2]]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nuguide import __version__
-from nuguide.cli import ablate, compare, evaluate, guides, models, segment, train
+from nuguide.cli import ablate, compare, data, evaluate, guides, models, segment, train
 from nuguide.errors import NuguideError
 
 BAD_INPUT = 2
@@ -32,6 +32,7 @@ app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(guides.app, name="guides")
 

@@ -3,12 +3,13 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 
 from nuguide.errors import DataSetError
 
@@ -17,15 +18,6 @@ SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
 MAX_PIXELS = 170_000_000
 """Most pixels of one annotated image: 13,000 x 13,000."""
-
-_HEADERS: dict[bytes, Callable[..., Any]] = {
-    b"\x89PNG": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"II*\x00": TiffImagePlugin.TiffImageFile,
-    b"MM\x00*": TiffImagePlugin.TiffImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-}
-"""What reads a picture's header, by its first bytes."""
 
 
 def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -142,19 +134,35 @@ def _refuse_huge(path: Path) -> None:
     """Refuse by its header a picture of more than ``MAX_PIXELS``, before anything is decoded."""
     with path.open("rb") as file:
         start = file.read(4)
-        # The plug-ins themselves: Image.open would apply a limit of Pillow's own, and warn.
-        reader = next((_HEADERS[sign] for sign in _HEADERS if start.startswith(sign)), None)
+        reader = next((_SIZES[sign] for sign in _SIZES if start.startswith(sign)), None)
         if reader is None:
             return  # not known here; OpenCV has a limit of its own
         file.seek(0)
         try:
-            width, height = reader(file).size
-        except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error):
+            width, height = reader(file)
+        except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error):
             return  # damaged: OpenCV will say so
     if width * height > MAX_PIXELS:
         raise DataSetError(
             f"{path} is {height} x {width} px; expected at most {MAX_PIXELS:,} px; cut it up"
         )
+
+
+def _tiff_size(file: BinaryIO) -> tuple[int, int]:
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages.first
+        return page.imagewidth, page.imagelength
+
+
+# Pillow's plug-ins themselves: Image.open would apply a limit of its own, and warn; and its plug-in
+# for TIFF warns of files that are merely damaged.
+_SIZES: dict[bytes, Callable[[BinaryIO], tuple[int, int]]] = {
+    b"\x89PNG": lambda file: PngImagePlugin.PngImageFile(file).size,
+    b"\xff\xd8\xff": lambda file: JpegImagePlugin.JpegImageFile(file).size,
+    b"BM": lambda file: BmpImagePlugin.BmpImageFile(file).size,
+    **dict.fromkeys((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"), _tiff_size),
+}
+"""What reads (width, height) from a picture's header, by its first bytes."""
 
 
 def by_stem(
