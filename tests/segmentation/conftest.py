@@ -1,44 +1,18 @@
-"""A model that needs no training: what is dark is nucleus. And tissue to match."""
+"""A model that needs no training, and tissue to match."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from nuguide.models.card import Card, NetworkSpec
+from fixtures.dark_model import dark_model
 from nuguide.models.model import Model
-
-
-class DarkIsNucleus(nn.Module):
-    """Logits and distance straight from the darkness of (B, 3, H, W)."""
-
-    grid_px = 32
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.tensor(40.0))
-
-    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        darkness = 0.6 - image.mean(1, keepdim=True)
-        nuclei = torch.cat([-darkness, darkness], dim=1) * self.gain
-        return {"nuclei": nuclei, "distance": (darkness / 0.6).clamp(0, 1)}
 
 
 @pytest.fixture
 def model() -> Model:
-    card = Card(
-        name="dark",
-        version="0",
-        description="dark is nucleus",
-        licence="CC0-1.0",
-        mpp=0.5,
-        network=NetworkSpec(architecture="eunet3plus"),
-        sha256="0" * 64,
-    )
-    return Model(DarkIsNucleus().eval(), None, card)
+    return dark_model()
 
 
 @pytest.fixture

@@ -59,6 +59,28 @@ def segment(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    roi: Annotated[
+        Path | None,
+        typer.Option(
+            help="GeoJSON of polygons (QuPath annotations): only nuclei inside are wanted.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
+    no_tissue: Annotated[
+        bool,
+        typer.Option(
+            "--no-tissue",
+            help="Do not look for tissue: segment all of a slide.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = False,
+    tissue_threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Optical density from which something is tissue, for example 0.05.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
     labels: Annotated[
         Labels,
         typer.Option(
@@ -99,6 +121,7 @@ def segment(
     """
     from nuguide.errors import NuguideError
     from nuguide.models.registry import load
+    from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch, plan_batch
     from nuguide.segmentation.job import Settings, begin
     from nuguide.segmentation.outputs import Outputs
@@ -107,6 +130,7 @@ def segment(
 
     settings = Settings(
         mpp=None if mpp is None else checked_mpp(mpp),
+        where=Where(not no_tissue, tissue_threshold, roi),
         outputs=Outputs(labels.value, csv),
         overwrite=overwrite,
     )

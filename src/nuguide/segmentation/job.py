@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.models.model import Model
-from nuguide.segmentation.area import why_nothing
+from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.joining import ArrayCanvas, join
-from nuguide.segmentation.ledger import Ledger, remove_ledger
+from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
@@ -41,6 +41,8 @@ class Settings:
     ----------
     mpp : float, optional
         um/px; wins over the images' own.
+    where : Where
+        Which part of the images is looked at.
     cut : Cut
         How images are cut into regions.
     outputs : Outputs
@@ -50,6 +52,7 @@ class Settings:
     """
 
     mpp: float | None = None
+    where: Where = field(default_factory=Where)
     cut: Cut = field(default_factory=Cut)
     outputs: Outputs = field(default_factory=Outputs)
     overwrite: bool = False
@@ -73,7 +76,9 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     slide = open_slide(image, settings.mpp)
     try:
         cut = cut_for(model, settings.cut)
-        configuration = configuration_of(slide, model.card, asdict(cut))
+        area = find_area(slide, settings.where)
+        regions = asdict(cut) | area.configuration()
+        configuration = configuration_of(slide, model.card, regions)
         check_folder(folder, configuration, overwrite=settings.overwrite)
         files = settings.outputs.files(slide)
         if not settings.overwrite and is_finished(folder, configuration, files):
@@ -84,8 +89,8 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
             remove_ledger(folder)
         # From here on the folder does not look whole, until everything is there.
         (folder / RUN_FILE).unlink(missing_ok=True)
-        regions = plan(slide, model, cut)
-        return Job(slide, folder, model.card, configuration, regions, settings.outputs)
+        chosen = area.regions(plan(slide, model, cut), model.card.mpp)
+        return Job(slide, folder, model.card, configuration, area, chosen, settings.outputs)
     except BaseException:
         slide.close()
         raise
@@ -114,14 +119,16 @@ class Job:
         folder: Path,
         card: Card,
         configuration: Configuration,
+        area: Area,
         plan: list[Region],
         outputs: Outputs,
     ) -> None:
         self.slide = slide
         self.regions = len(plan)
         self._folder, self._card, self._configuration = folder, card, configuration
-        self._plan, self._outputs = plan, outputs
+        self._area, self._plan, self._outputs = area, plan, outputs
         self._ledger = Ledger(folder, configuration)
+        sweep(folder)  # the ledger is ours: nobody else is writing
         done = self._ledger.done()
         self.nuclei = sum(done.values())
         self._left = {region.index for region in plan if region.index not in done}
@@ -162,10 +169,11 @@ class Job:
             If it cannot be written.
         """
         now = time.perf_counter()
-        self._ledger.add(region.index, piece, now - self._last)
+        nuclei = self._area.of(piece.nuclei, self.slide.mpp)
+        self._ledger.add(region.index, replace(piece, nuclei=nuclei), now - self._last)
         self._last = now
         self._left.discard(region.index)
-        self.nuclei += piece.nuclei.num_rows
+        self.nuclei += nuclei.num_rows
 
     def finish(self) -> Run:
         """Join the regions' nuclei and write the files of the folder.
@@ -189,7 +197,7 @@ class Job:
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         }
         if not found["nuclei"]:
-            found["reason"] = why_nothing(self.slide)
+            found["reason"] = why_nothing(self.slide, self._area)
         write_record(self._folder, self._configuration, found, self._card)
         self._ledger.close()
         remove_ledger(self._folder)

@@ -209,6 +209,16 @@ class Ledger:
             ) from fault
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half-written in a run folder."""
+    for place in (folder, folder / FRAGMENTS_FOLDER):
+        for part in place.glob(".*.part"):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+
+
 def remove_ledger(folder: Path) -> None:
     """Remove the ledger and the fragments of a run folder, where there are any.
 

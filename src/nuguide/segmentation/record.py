@@ -21,7 +21,7 @@ RUN_FILE = "run.toml"
 Configuration = dict[str, Any]
 """Everything that decides a result, as TOML and JSON can hold it."""
 
-_TELLING_ONLY = ("image", "mpp_source")
+_TELLING_ONLY = ("image", "image_sha256_of", "mpp_source")
 _LIBRARIES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "pyarrow")
 
 
@@ -38,6 +38,7 @@ def configuration_of(slide: Slide, card: Card, regions: Configuration) -> Config
     return {
         "image": str(slide.path) if slide.path else slide.name,
         "image_sha256": slide.sha256,
+        "image_sha256_of": slide.sha256_of,
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,
         "model": card.name,

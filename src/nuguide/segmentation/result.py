@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
-from nuguide.segmentation.area import why_nothing
+from nuguide.segmentation.area import Area, why_nothing
 from nuguide.segmentation.outputs import NUCLEI_FILE, Outputs, summary, write_outputs
 from nuguide.segmentation.record import (
     RUN_FILE,
@@ -54,7 +54,7 @@ class Result:
     @property
     def reason(self) -> str:
         """Why there is no nucleus; empty if there are some."""
-        return "" if self.nuclei.num_rows else why_nothing(self.slide)
+        return "" if self.nuclei.num_rows else why_nothing(self.slide, Area())
 
     @cached_property
     def median_area_um2(self) -> float:

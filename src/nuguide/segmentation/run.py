@@ -14,6 +14,7 @@ from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.nuclei.schema import empty_nuclei
+from nuguide.segmentation.area import Area
 from nuguide.segmentation.batch import Batch
 from nuguide.segmentation.engine import LocalEngine, local_engine
 
@@ -175,6 +176,6 @@ def segment_slide(
     canvas = ArrayCanvas(slide.shape)
     joined = join(zip(regions, pieces, strict=True), slide.mpp / model.card.mpp, canvas)
     nuclei = pa.concat_tables([empty_nuclei(), *joined])
-    configuration = configuration_of(slide, model.card, asdict(cut))
+    configuration = configuration_of(slide, model.card, asdict(cut) | Area().configuration())
     seconds = time.perf_counter() - start
     return Result(nuclei, canvas.labels, slide, model.card, seconds, configuration)

@@ -1,0 +1,178 @@
+"""Slides that stay on disk: read, joined and written piece by piece, like images in memory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from numpy.typing import NDArray
+
+from fixtures.slides import write_tiled_tiff
+from fixtures.tissue import draw_tissue
+from nuguide.errors import InputError
+from nuguide.export.label_pyramid import NUCLEI
+from nuguide.models.model import Model
+from nuguide.segmentation.area import Where
+from nuguide.segmentation.batch import Batch, Ended
+from nuguide.segmentation.engine import LocalEngine
+from nuguide.segmentation.job import Settings, begin
+from nuguide.segmentation.outputs import Outputs
+from nuguide.segmentation.planning import Cut
+from nuguide.segmentation.result import Run
+from nuguide.segmentation.run import segment, segment_slide
+from nuguide.slides.reader import Slide, from_array
+
+MPP = 0.5
+CUT = Cut(224, 64)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> NDArray[np.uint8]:
+    """768 x 1280 px: tissue on the left and in the middle, glass on the right."""
+    rgb, _ = draw_tissue(768, 1280, mpp=MPP, per_mm2=2500, seed=3)
+    rgb[:, 800:] = 243
+    return rgb
+
+
+@pytest.fixture(scope="module")
+def slide(pixels: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slides") / "slide.tif"
+    return write_tiled_tiff(path, pixels, mpp=MPP, compression="zlib")
+
+
+def run(model: Model, image: Path, folder: Path, settings: Settings | None = None) -> Ended:
+    settings = settings or Settings(cut=CUT)
+    batch = Batch(
+        [(image, folder)],
+        lambda image, folder: begin(image, folder, model, settings),
+        LocalEngine(model),
+    )
+    (ended,) = batch.run()
+    return ended
+
+
+def found(ended: Ended) -> Run:
+    assert isinstance(ended.outcome, Run), ended.outcome
+    return ended.outcome
+
+
+def test_a_slide_on_disk_gives_what_the_same_pixels_in_memory_give(
+    model: Model, pixels: NDArray[np.uint8], slide: Path, tmp_path: Path
+) -> None:
+    in_memory = segment_slide(from_array(pixels, MPP), model, cut=CUT)
+    settings = Settings(where=Where(tissue=False), cut=CUT)
+    on_disk = found(run(model, slide, tmp_path, settings))
+    assert on_disk.count == in_memory.nuclei.num_rows > 100
+    table = on_disk.nuclei.to_table()
+    assert table.drop_columns(["id"]).equals(in_memory.nuclei.drop_columns(["id"]))
+    labels = zarr.open_array(tmp_path / "labels.ome.zarr" / NUCLEI / "0", mode="r")[:]
+    assert (labels == in_memory.labels).all()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"nuclei.geojson.gz", "nuclei.parquet", "labels.ome.zarr", "run.toml"} <= names
+    assert not {"fragments", "ledger.sqlite"} & names
+
+
+def test_regions_without_tissue_are_not_read(model: Model, slide: Path, tmp_path: Path) -> None:
+    whole = found(
+        run(model, slide, tmp_path / "whole", Settings(where=Where(tissue=False), cut=CUT))
+    )
+    tissue = found(run(model, slide, tmp_path / "tissue"))
+    seen = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (whole, tissue)]
+    assert seen[0] == seen[1]
+    regions = set(tissue.nuclei.to_table()["region"].to_pylist())
+    assert max(region % 6 for region in regions) == 3  # of six columns four have tissue
+    assert tissue.record["configuration"]["regions"]["area"] == "tissue"
+
+
+@pytest.mark.parametrize("cut", [Cut(160, 64), Cut(288, 64, 96)])
+def test_the_result_does_not_depend_on_how_the_slide_is_cut(
+    model: Model, slide: Path, tmp_path: Path, cut: Cut
+) -> None:
+    first = found(run(model, slide, tmp_path / "first"))
+    second = found(run(model, slide, tmp_path / "second", Settings(cut=cut)))
+    ids = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (first, second)]
+    assert max(len(ids[0] - ids[1]), len(ids[1] - ids[0])) <= 0.005 * len(ids[0])
+
+
+def test_only_nuclei_inside_the_region_of_interest(
+    model: Model, slide: Path, tmp_path: Path
+) -> None:
+    roi = tmp_path / "roi.geojson"
+    corners = [[200, 100], [600, 100], [600, 500], [200, 500], [200, 100]]
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    inside = found(run(model, slide, tmp_path / "out", Settings(where=Where(roi=roi), cut=CUT)))
+    x, y = (inside.nuclei.to_table()[f"centroid_{axis}_px"].to_numpy() for axis in "xy")
+    step = 8.0 / MPP  # the mask's pixel
+    assert len(x) > 20
+    assert 200 - step <= x.min() < 250 < 550 < x.max() <= 600 + step
+    assert 100 - step <= y.min() < 150 < 450 < y.max() <= 500 + step
+
+
+def test_no_tissue_is_no_error_and_says_why(model: Model, tmp_path: Path) -> None:
+    rgb = np.full((600, 600, 3), 243, np.uint8)
+    glass = write_tiled_tiff(tmp_path / "glass.tif", rgb, mpp=MPP, compression="zlib")
+    empty = found(run(model, glass, tmp_path / "out"))
+    assert empty.count == 0
+    assert "no tissue" in empty.reason
+    assert "--no-tissue" in empty.reason
+    assert empty.nuclei.to_table().num_rows == 0
+    labels = zarr.open_array(tmp_path / "out" / "labels.ome.zarr" / NUCLEI / "0", mode="r")
+    assert not labels[:].any()
+
+
+def test_labels_may_be_left_out(model: Model, slide: Path, tmp_path: Path) -> None:
+    settings = Settings(cut=CUT, outputs=Outputs("none", csv=True))
+    run(model, slide, tmp_path, settings)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert not {"labels.ome.zarr", "labels.tif"} & names
+    assert len((tmp_path / "nuclei.csv").read_text().splitlines()) > 100
+
+
+def test_another_area_in_the_same_folder_is_refused(
+    model: Model, slide: Path, tmp_path: Path
+) -> None:
+    run(model, slide, tmp_path)
+    ended = run(model, slide, tmp_path, Settings(where=Where(tissue=False), cut=CUT))
+    assert "regions.area: there 'tissue', here 'whole image'" in str(ended.outcome)
+
+
+def test_python_asks_for_a_folder_for_a_whole_slide(
+    model: Model, slide: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match='out="out"'):
+        segment(slide, model=model)
+
+
+def test_a_slide_that_cannot_be_read_on_does_not_stop_the_others(
+    model: Model, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanishing = tmp_path / "vanishing.tif"
+    vanishing.write_bytes(slide.read_bytes())
+    settings = Settings(cut=CUT)
+
+    def read_at(self: Slide, *box: Any) -> NDArray[np.uint8]:
+        if self.path == vanishing:
+            calls.append(1)
+            if len(calls) > 5:
+                raise InputError("vanishing.tif has gone; expected it to stay; copy it again")
+        return genuine(self, *box)
+
+    calls: list[int] = []
+    genuine = Slide.read_at
+    pairs = [(vanishing, tmp_path / "a"), (slide, tmp_path / "b")]
+    batch = Batch(
+        pairs, lambda image, folder: begin(image, folder, model, settings), LocalEngine(model)
+    )
+    monkeypatch.setattr(Slide, "read_at", read_at)
+    first, second = batch.run()
+    assert (first.image, second.image) == (vanishing, slide)
+    assert "has gone" in str(first.outcome)
+    assert found(second).count > 100
+    monkeypatch.undo()
+    again = found(run(model, vanishing, tmp_path / "a"))
+    assert (
+        again.nuclei.to_table()["id"].to_pylist()
+        == found(second).nuclei.to_table()["id"].to_pylist()
+    )
