@@ -41,9 +41,20 @@ def test_state_is_that_of_a_plain_convolution() -> None:
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 
-def test_matrices_grow_linearly_with_the_side() -> None:
-    small, large = interpolation_blocks(64, 4, 16), interpolation_blocks(256, 4, 16)
-    assert large.numel() == 4 * small.numel()
+def test_blocks_grow_linearly_with_the_side() -> None:
+    def numbers(size: int, backward: bool) -> int:
+        blocks = interpolation_blocks(size, 4, backward, torch.float32, torch.device("cpu"))
+        return sum(matrices.numel() for _, _, matrices in blocks)
+
+    for backward in (False, True):
+        assert numbers(2048, backward) < 4.1 * numbers(512, backward)
+
+
+def test_blocks_write_everything_once() -> None:
+    for backward, length in ((False, 37 * 4), (True, 37)):
+        blocks = interpolation_blocks(37, 4, backward, torch.float32, torch.device("cpu"))
+        written = [place for to, _, _ in blocks for place in range(length)[to]]
+        assert written == list(range(length))
 
 
 def test_scale_one_is_refused() -> None:

@@ -8,24 +8,27 @@ padding 1), exactly::
 W_ij is the 1x1 convolution of tap (i, j) at the *coarse* size; U_i and V_j are the interpolation
 matrices along y and x, shifted by the tap's offset, with zero rows where the padding lies. So: one
 1x1 convolution to 9 * out channels on the coarse map, one matrix product along x, one along y.
-The matrices are banded; they are applied in blocks of output rows (columns), each reading its own
-coarse rows and one more on either side, so that work grows linearly with the map's side.
+The matrices are banded; they are applied in blocks of coarse cells, each with one more cell on
+either side, so that work grows linearly with the map's side. Each block reads a slice of its
+source and writes a slice of its target: nothing is copied, padded or cut in windows.
 """
 
-import math
 from functools import lru_cache
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-_BLOCK_CELLS = 16  # coarse rows a block reads besides its two neighbours
+_BLOCK_CELLS = 16  # coarse cells a block covers
+_BLOCK_CELLS_GPU = 128  # there a launch costs more than the zeros in a wide block
+
+Block = tuple[slice, slice, Tensor]
+"""Where a block writes, what it reads, and its (3, written, read) matrices, one for each tap."""
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # a cached tensor of inference mode could never serve a training
-def interpolation_blocks(size: int, scale: int, cells: int) -> Tensor:
-    """Build the blocks of the three shifted interpolation matrices of one axis.
+def interpolation_matrices(size: int, scale: int, outputs: range, cells: range) -> Tensor:
+    """Build a part of the three shifted interpolation matrices of one axis.
 
     Parameters
     ----------
@@ -33,41 +36,112 @@ def interpolation_blocks(size: int, scale: int, cells: int) -> Tensor:
         Length of the coarse axis.
     scale : int
         Enlargement k.
-    cells : int
-        Coarse cells a block covers; it makes ``cells * scale`` outputs.
+    outputs : range
+        Rows: places on the enlarged axis.
+    cells : range
+        Columns: places on the coarse axis.
 
     Returns
     -------
     Tensor
-        (n_blocks, cells * scale, 3 * (cells + 2)) float32. Row: output within the block; column:
-        tap, then coarse cell from one before the block to one after.
+        (3, len(outputs), len(cells)) float32; zero rows where a tap lies in the padding.
     """
-    n_blocks = math.ceil(size / cells)
-    block = cells * scale
-    output = torch.arange(n_blocks * block)
-    matrices = torch.zeros(n_blocks * block, 3, cells + 2)
-    first = output.div(block, rounding_mode="floor") * cells - 1
-    for tap in range(3):
-        enlarged = output + tap - 1
-        rows = output[(enlarged >= 0) & (enlarged < size * scale)]  # the others stay zero: padding
-        centre = ((enlarged[rows] + 0.5) / scale - 0.5).clamp(0, size - 1)
-        low = centre.floor().long()
-        high = (low + 1).clamp(max=size - 1)
-        matrices[rows, tap, low - first[rows]] += 1 - (centre - low)
-        matrices[rows, tap, high - first[rows]] += centre - low
-    return matrices.reshape(n_blocks, block, 3 * (cells + 2))
+    enlarged = torch.arange(outputs.start, outputs.stop) + torch.arange(-1, 2)[:, None]
+    centre = ((enlarged + 0.5) / scale - 0.5).clamp(0, size - 1)
+    inside = (enlarged >= 0) & (enlarged < size * scale)
+    cell = torch.arange(cells.start, cells.stop)
+    tent = (1 - (centre[..., None] - cell).abs()).clamp(min=0)
+    return tent * inside[..., None]
 
 
-def _windows(x: Tensor, dim: int, cells: int) -> Tensor:
-    """Cut ``dim`` of ``x`` in blocks of ``cells`` with one neighbour on either side.
+@lru_cache(maxsize=128)
+@torch.inference_mode(False)  # a cached tensor of inference mode could never serve a training
+def interpolation_blocks(
+    size: int, scale: int, backward: bool, dtype: torch.dtype, device: torch.device
+) -> list[Block]:
+    """Cut the interpolation of one axis, or its transpose, in blocks.
 
-    The last dimension of the result runs within a block, ``dim`` over blocks.
+    Parameters
+    ----------
+    size, scale : int
+        As in ``interpolation_matrices``.
+    backward : bool
+        False: from the coarse axis to the enlarged one; True: the transpose, from the gradient of
+        the enlarged axis to that of the coarse one.
+    dtype, device
+        Of the matrices.
+
+    Returns
+    -------
+    list of Block
+        In order; what they write does not overlap and leaves nothing out.
     """
-    size = x.shape[dim]
-    n_blocks = math.ceil(size / cells)
-    pad = [0] * (2 * (x.ndim - dim % x.ndim))
-    pad[-2:] = [1, n_blocks * cells - size + 1]
-    return F.pad(x, pad).unfold(dim, cells + 2, cells)
+    covered = _BLOCK_CELLS if device.type == "cpu" else _BLOCK_CELLS_GPU
+    blocks: list[Block] = []
+    for first in range(0, size, covered):
+        last = min(first + covered, size)
+        # An output of cell c reads c - 1, c and c + 1.
+        before, after = max(first - 1, 0), min(last + 1, size)
+        if backward:
+            outputs, cells = range(before * scale, after * scale), range(first, last)
+        else:
+            outputs, cells = range(first * scale, last * scale), range(before, after)
+        matrices = interpolation_matrices(size, scale, outputs, cells).to(device, dtype)
+        to, of = slice(outputs.start, outputs.stop), slice(cells.start, cells.stop)
+        blocks.append((of, to, matrices.mT.contiguous()) if backward else (to, of, matrices))
+    return blocks
+
+
+class _Interpolation(torch.autograd.Function):
+    """Sum of the taps' interpolations, (B, 3 x, O, 3 y, h, w) -> (B, O, kh, kw).
+
+    Linear, so its backward pass is its transpose, block by block.
+    """
+
+    @staticmethod
+    def forward(taps: Tensor, scale: int) -> Tensor:
+        batch, _, out_channels, _, height, width = taps.shape
+        like = (taps.dtype, taps.device)
+        rows = taps.view(batch, 3, out_channels * 3 * height, width)
+        wide = taps.new_empty(batch, rows.shape[2], scale * width)
+        for to, of, (left, middle, right) in interpolation_blocks(width, scale, False, *like):
+            target = wide[:, :, to]
+            torch.bmm(rows[:, 0, :, of], left.mT.expand(batch, -1, -1), out=target)
+            target.baddbmm_(rows[:, 1, :, of], middle.mT.expand(batch, -1, -1))
+            target.baddbmm_(rows[:, 2, :, of], right.mT.expand(batch, -1, -1))
+        maps = batch * out_channels
+        wide = wide.view(maps, 3, height, scale * width)
+        tall = taps.new_empty(maps, scale * height, scale * width)
+        for to, of, (above, middle, below) in interpolation_blocks(height, scale, False, *like):
+            target = tall[:, to]
+            torch.bmm(above.expand(maps, -1, -1), wide[:, 0, of], out=target)
+            target.baddbmm_(middle.expand(maps, -1, -1), wide[:, 1, of])
+            target.baddbmm_(below.expand(maps, -1, -1), wide[:, 2, of])
+        return tall.view(batch, out_channels, scale * height, scale * width)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        taps, ctx.scale = inputs
+        ctx.shape = taps.shape
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        batch, _, out_channels, _, height, width = ctx.shape
+        scale, like = ctx.scale, (gradient.dtype, gradient.device)
+        maps = batch * out_channels
+        tall = gradient.contiguous().view(maps, scale * height, scale * width)
+        wide = gradient.new_empty(maps, 3, height, scale * width)
+        for to, of, taps in interpolation_blocks(height, scale, True, *like):
+            for tap, matrix in enumerate(taps):
+                torch.bmm(matrix.expand(maps, -1, -1), tall[:, of], out=wide[:, tap, to])
+        wide = wide.view(batch, out_channels * 3 * height, scale * width)
+        rows = gradient.new_empty(batch, 3, wide.shape[1], width)
+        for to, of, taps in interpolation_blocks(width, scale, True, *like):
+            for tap, matrix in enumerate(taps):
+                matrices = matrix.mT.expand(batch, -1, -1)
+                torch.bmm(wide[:, :, of], matrices, out=rows[:, tap, :, to])
+        return rows.view(ctx.shape), None
 
 
 class UpsampledConv2d(nn.Module):
@@ -92,22 +166,11 @@ class UpsampledConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge and convolve at the coarse size."""
-        batch, _, height, width = x.shape
+        batch, channels, height, width = x.shape
         out_channels = self.weight.shape[0]
-        cells_y, cells_x = min(_BLOCK_CELLS, height), min(_BLOCK_CELLS, width)
-        along_y = interpolation_blocks(height, self.scale, cells_y).to(x)
-        along_x = interpolation_blocks(width, self.scale, cells_x).to(x)
-
-        # Channels in the order (tap y, out, tap x): what each product sums over lies together.
-        taps = self.weight.permute(2, 0, 3, 1).reshape(9 * out_channels, -1, 1, 1)
-        coarse = F.conv2d(x, taps.contiguous())
-
-        blocks = _windows(coarse.view(batch, 3, out_channels, 3, height, width), -1, cells_x)
-        blocks = blocks.permute(0, 1, 2, 5, 4, 3, 6).flatten(-2)  # B, 3, O, block, h, 3 cells
-        wide = blocks @ along_x.transpose(1, 2)  # B, 3, O, block, h, columns
-        wide = wide.transpose(-3, -2).flatten(-2)[..., : width * self.scale]  # B, 3, O, h, W
-
-        blocks = _windows(wide, -2, cells_y)  # B, 3, O, block, W, cells
-        blocks = blocks.permute(0, 2, 3, 1, 5, 4).flatten(3, 4)  # B, O, block, 3 cells, W
-        tall = (along_y @ blocks).flatten(2, 3)[:, :, : height * self.scale]
-        return tall + self.bias[:, None, None]
+        # Channels in the order (tap x, out, tap y): what a product reads lies side by side.
+        taps = self.weight.permute(3, 0, 2, 1).reshape(9 * out_channels, channels)
+        coarse = torch.bmm(taps.expand(batch, -1, -1), x.flatten(2))
+        coarse = coarse.view(batch, 3, out_channels, 3, height, width)
+        enlarged: Tensor = _Interpolation.apply(coarse, self.scale)  # type: ignore[no-untyped-call]
+        return enlarged + self.bias[:, None, None]
