@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from nuguide.errors import ModelError, nearest_names
+from nuguide.networks.allocator import keep_freed_memory
 
 NETWORKS: dict[str, type[nn.Module]] = {}
 """Network classes by architecture name, as far as their modules have been imported."""
@@ -63,6 +64,7 @@ def build_network(architecture: str, **options: Any) -> nn.Module:
             f"network {architecture!r} has no option {foreign[0]!r}; "
             f"{nearest_names(foreign[0], accepted)}"
         )
+    keep_freed_memory()
     try:
         return network(**options)
     except (TypeError, ValueError) as error:
