@@ -19,7 +19,8 @@ class Activation(StrEnum):
         """Return a fresh module; GLU halves the channels, the others keep them."""
         modules: dict[Activation, nn.Module] = {
             Activation.GLU: nn.GLU(dim=1),
-            Activation.RELU: nn.ReLU(),
+            # In place: neither batch norm nor convolution needs what it gave out again.
+            Activation.RELU: nn.ReLU(inplace=True),
             Activation.LEAKY_RELU: nn.LeakyReLU(),
             Activation.SWISH: nn.SiLU(),
         }

@@ -7,6 +7,7 @@ eq. 1.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nuguide.networks.upsampled_conv import UpsampledConv2d
@@ -15,12 +16,14 @@ from nuguide.networks.upsampled_conv import UpsampledConv2d
 class Branch(nn.Sequential):
     """One source brought to one level: resample -> Conv3x3 -> batch norm -> ReLU.
 
+    Max-pooling is left to the decoder, which pools each map once for all levels.
+
     Parameters
     ----------
     in_channels, out_channels : int
         Channels of the source and of the branch.
     shift : int
-        Level of the source minus level of the target. Negative: a finer map, max-pooled by
+        Level of the source minus level of the target. Negative: a finer map, given max-pooled by
         ``2**-shift``; zero: as it is; positive: a coarser map, enlarged bilinearly by ``2**shift``.
     """
 
@@ -30,9 +33,9 @@ class Branch(nn.Sequential):
             convolution = [UpsampledConv2d(in_channels, out_channels, 2**shift)]
         else:
             plain = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-            pool = 2**-shift
-            convolution = [nn.MaxPool2d(pool, ceil_mode=True), plain] if shift else [plain]
-        super().__init__(*convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
+            # The place of the pooling is kept: names of weights, here and published, count it.
+            convolution = [nn.Identity(), plain] if shift else [plain]
+        super().__init__(*convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
     @property
     def convolution(self) -> nn.Module:
@@ -56,13 +59,40 @@ class FullScaleLevel(nn.Module):
         )
         joined = branch_width * len(source_widths)
         self.join = nn.Sequential(
-            nn.Conv2d(joined, joined, 3, padding=1), nn.BatchNorm2d(joined), nn.ReLU()
+            nn.Conv2d(joined, joined, 3, padding=1),
+            nn.BatchNorm2d(joined),
+            nn.ReLU(inplace=True),
         )
+        self.level, self.joined_channels = level, joined
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
-        """Join the sources, finest first, each (B, C_s, H / 2**(s-1), W / 2**(s-1))."""
-        maps = [branch(x) for branch, x in zip(self.branches, sources, strict=True)]
-        joined: Tensor = self.join(torch.cat(maps, dim=1))
+        """Join the sources, finest first.
+
+        Parameters
+        ----------
+        sources : sequence of Tensor
+            (B, C_s, H, W) of this level's size as far as they are finer (max-pooled to it) or its
+            own; the coarser ones (B, C_s, H / 2**(s - level), W / 2**(s - level)).
+        """
+        pairs = zip(self.branches, sources, strict=True)
+        if torch.is_grad_enabled():
+            side_by_side = torch.cat([branch(x) for branch, x in pairs], dim=1)
+        else:
+            # Each branch is written to its place and let go: half the memory, a copy less.
+            own = sources[self.level - 1]
+            batch, _, *size = own.shape
+            channels_last = own.stride(1) == 1
+            side_by_side = torch.empty(
+                (batch, self.joined_channels, *size),
+                dtype=own.dtype,
+                device=own.device,
+                memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+            )
+            for (branch, x), place in zip(
+                pairs, side_by_side.chunk(len(self.branches), dim=1), strict=True
+            ):
+                place.copy_(branch(x))
+        joined: Tensor = self.join(side_by_side)
         return joined
 
 
@@ -104,7 +134,24 @@ class FullScaleDecoder(nn.Module):
             Decoder maps of levels 1 .. n-1, (B, n * branch_width, H / 2**(l-1), W / 2**(l-1)),
             then the bottleneck itself.
         """
+        finer = _pooled(encoded[:-1])
         maps = list(encoded)
         for index in reversed(range(len(self.levels))):
-            maps[index] = self.levels[index]([*encoded[: index + 1], *maps[index + 1 :]])
+            maps[index] = self.levels[index]([*finer[index], *maps[index + 1 :]])
         return maps
+
+
+def _pooled(encoded: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Bring the encoder's maps to the levels that read them.
+
+    Returns
+    -------
+    list of list of Tensor
+        For each level of ``encoded`` the maps up to its own, finest first, max-pooled to its size
+        (ceil mode). The maximum of maxima is the maximum, so each is pooled from the one before.
+    """
+    levels: list[list[Tensor]] = []
+    for own in encoded:
+        finer = [F.max_pool2d(x, 2, ceil_mode=True) for x in levels[-1]] if levels else []
+        levels.append([*finer, own])
+    return levels
