@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network, known_networks
 
 HEADS = ("nuclei", "distance")
@@ -83,6 +84,27 @@ def test_is_deterministic_and_treats_each_image_alone(
     for head in HEADS:
         assert torch.equal(together[head], again[head])
         torch.testing.assert_close(together[head][1:], alone[head], rtol=1e-4, atol=1e-5)
+
+
+def test_its_folded_form_is_the_same_function(
+    network: nn.Module, image: Tensor, tokens: Tensor
+) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    settle(network, image, tokens)
+    folded = InferenceNetwork(network)
+    with torch.inference_mode():
+        plain, fast = network(image, tokens), folded(image, tokens)
+    assert plain.keys() == fast.keys()
+    for head in HEADS:
+        torch.testing.assert_close(fast[head], plain[head], rtol=1e-5, atol=1e-5)
+    assert (folded.reads_tokens, folded.tile_px, folded.grid_px) == (
+        network.reads_tokens,
+        network.tile_px,
+        network.grid_px,
+    )
 
 
 def test_listens_to_tokens_if_and_only_if_it_says_so(

@@ -15,6 +15,7 @@ import torch
 
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
+from nuguide.models.checkpoint import load_model_folder
 from nuguide.models.registry import load
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
@@ -248,7 +249,7 @@ def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, samp
     averaged = read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]
     assert all(
         torch.equal(averaged[f"network.{key}"], value)
-        for key, value in model.network.state_dict().items()
+        for key, value in load_model_folder(run / "model").network.state_dict().items()
     )
 
 

@@ -22,6 +22,7 @@ from nuguide.guides.student import StudentGuide
 from nuguide.guides.weights import check_finite, misfit, some
 from nuguide.models.card import Card, GuideSpec, read_card
 from nuguide.models.model import Model, NamedGuide
+from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.toml"
@@ -53,8 +54,14 @@ def save_model(model: Model, folder: Path) -> Model:
     OutputError
         If the folder cannot be written.
     ModelError
-        If a weight is NaN or infinite, or the card does not name the guide that the model has.
+        If a weight is NaN or infinite, the card does not name the guide that the model has, or the
+        model was loaded for inference.
     """
+    if isinstance(model.network, InferenceNetwork):
+        raise ModelError(
+            f"the weights of {model.card.name} are folded for inference; expected its plain form; "
+            "read it with nuguide.models.checkpoint.load_model_folder"
+        )
     if isinstance(model.guide, nn.Module) != (model.card.guide.kind == "student"):
         raise ModelError(
             f"the card of {model.card.name} names a guide of kind {model.card.guide.kind!r}, the "

@@ -5,6 +5,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from nuguide.errors import ModelError, nearest_names
+from nuguide.models.backends import for_inference
 from nuguide.models.card import Card, read_card
 from nuguide.models.checkpoint import (
     CARD_FILE,
@@ -37,7 +38,9 @@ def load(model: str | Path | Model = "default") -> Model:
     Returns
     -------
     Model
-        On the CPU, in evaluation mode.
+        On the CPU, for inference: batch norms are folded into their convolutions, so it can be
+        neither trained nor saved; ``nuguide.models.checkpoint.load_model_folder`` reads the plain
+        form.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def load(model: str | Path | Model = "default") -> Model:
         return model
     with ExitStack() as stack:
         weights, card = _find(model, stack)
-        return load_model_files(weights, card)
+        return for_inference(load_model_files(weights, card))
 
 
 def load_card(model: str | Path) -> Card:
