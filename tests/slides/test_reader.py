@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from nuguide.errors import InputError, ResolutionError
-from nuguide.slides.finding import find_images
 from nuguide.slides.reader import from_array, open_slide
 
 TISSUE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
@@ -132,25 +131,6 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words) as caught:
             open_slide(tmp_path / name, 0.5)
         assert "\n" not in str(caught.value)
-
-
-def test_images_are_found_in_order(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name in ("b.PNG", "a.tif", ".hidden.png", "notes.txt", "c.jpeg"):
-        (folder / name).touch()
-    (folder / "below.png").mkdir()
-    single = tmp_path / "z.png"
-    single.touch()
-    names = [path.name for path in find_images([single, folder, single])]
-    assert names == ["z.png", "a.tif", "b.PNG", "c.jpeg"]
-
-
-def test_empty_folder_and_missing_path_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"\.png, \.jpg"):
-        find_images([tmp_path])
-    with pytest.raises(InputError, match="does not exist"):
-        find_images([tmp_path / "absent"])
 
 
 def test_real_tissue_opens(shared: Path) -> None:

@@ -10,6 +10,7 @@ from nuguide.slides.levels import ArrayLevels, Stored
 from nuguide.slides.openslide_levels import open_vendor, vendor_of
 from nuguide.slides.picture import JPEG_SIGNATURE, PNG_SIGNATURE, decode_jpeg, decode_png
 from nuguide.slides.tiff import TIFF_SIGNATURES
+from nuguide.slides.tiff_checks import check_tiles_of
 from nuguide.slides.tiff_levels import open_tiff
 
 
@@ -28,11 +29,13 @@ def open_stored(path: Path) -> Stored:
         return open_zarr(path)
     file = first_dicom(path) or path if path.is_dir() else path
     vendor = vendor_of(file)
-    if vendor is not None:
-        return open_vendor(file, vendor)
     try:
         with file.open("rb") as opened:
             start = opened.read(8)
+        if vendor is not None:
+            if start.startswith(TIFF_SIGNATURES):
+                check_tiles_of(file)
+            return open_vendor(file, vendor)
         if start.startswith(TIFF_SIGNATURES):
             return open_tiff(file)
         if start == PNG_SIGNATURE:

@@ -1,11 +1,5 @@
 """TIFF files of one flat image, decoded by tifffile."""
 
-import logging
-import math
-import struct
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +10,10 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError
 from nuguide.slides.colour import Alpha, as_rgb
 from nuguide.slides.decoded import Decoded, check_extent
+from nuguide.slides.tiff_checks import DAMAGE, check_coded_sizes, check_segments, damaged, quiet
 from nuguide.slides.tiff_scale import told_scales
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-
-DAMAGE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    MemoryError,
-    struct.error,
-    ElementTree.ParseError,
-)
-"""What tifffile and the codecs under it raise on damaged files."""
 
 
 def decode_tiff(path: Path) -> Decoded:
@@ -56,14 +36,6 @@ def decode_tiff(path: Path) -> Decoded:
         raise damaged(path.name, fault) from fault
 
 
-def damaged(name: str, fault: BaseException) -> InputError:
-    """Word that a TIFF cannot be decoded."""
-    reason = " ".join(str(fault).split()) or type(fault).__name__
-    return InputError(
-        f"{name} cannot be decoded ({reason}); expected a whole TIFF file; copy or export it again"
-    )
-
-
 def _only_image(tiff: tifffile.TiffFile, name: str) -> Any:
     # Reduced copies (thumbnails, levels of a pyramid) are the same image over again.
     images = [one for one in tiff.series if not one.keyframe.is_reduced]
@@ -80,6 +52,8 @@ def _samples_last(series: Any, name: str) -> NDArray[Any]:
     extent, channels = flat_extent(series, name)
     check_extent(extent["Y"], extent["X"], name)
     check_segments(series.keyframe, name)
+    for page in series.pages:
+        check_coded_sizes(page)
     samples = np.asarray(series.asarray())
     order = [series.axes.index(axis) for axis in "YX"]
     rest = [axis for axis in range(samples.ndim) if axis not in order]
@@ -104,37 +78,6 @@ def flat_extent(series: Any, name: str) -> tuple[dict[str, int], int]:
             "export it as RGB"
         )
     return extent, channels
-
-
-def check_segments(page: Any, name: str) -> None:
-    """Refuse a page that lists fewer strips or tiles than it must have.
-
-    The decoder would fill those missing with black; and a forged tile of one pixel a side would
-    keep it busy for minutes.
-    """
-    expected = math.prod(page.chunked)
-    listed = min(len(page.dataoffsets), len(page.databytecounts))
-    # Strips of raw samples that follow each other are listed as one.
-    if listed < expected and not (listed == 1 and page.is_contiguous):
-        raise InputError(
-            f"{name} lists {listed} of its {expected} strips or tiles; expected a whole TIFF "
-            "file; copy or export it again"
-        )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the decoder's remarks on odd tags from the terminal: one line an error is enough."""
-    logger = logging.getLogger("tifffile")
-
-    def refuse(_: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(refuse)
-    try:
-        yield
-    finally:
-        logger.removeFilter(refuse)
 
 
 def as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:

@@ -14,16 +14,8 @@ from nuguide.errors import InputError
 from nuguide.slides.colour import TWELVE_BITS, as_rgb
 from nuguide.slides.decoded import MAX_SLIDE_PIXELS, MAX_TILE_PIXELS, check_extent
 from nuguide.slides.levels import ArrayLevels, Level, Pixels, Stored, downsample_of
-from nuguide.slides.tiff import (
-    DAMAGE,
-    alpha_of,
-    as_shown,
-    check_segments,
-    damaged,
-    decode_tiff,
-    flat_extent,
-    quiet,
-)
+from nuguide.slides.tiff import alpha_of, as_shown, decode_tiff, flat_extent
+from nuguide.slides.tiff_checks import DAMAGE, check_coded_size, check_segments, damaged, quiet
 from nuguide.slides.tiff_scale import told_power, told_scales
 
 WHITE = 255
@@ -80,7 +72,9 @@ def _streamed(tiff: tifffile.TiffFile, path: Path) -> Stored | None:
             f"{name} is stored in tiles of {page.tilewidth} x {page.tilelength} px; expected at "
             f"most {MAX_TILE_PIXELS:,} px a tile; save it with smaller tiles"
         )
-    check_segments(page, name)
+    for level in pyramid:
+        for plane in level.pages:
+            check_segments(plane, name)
     levels = TiffLevels(tiff, pyramid, name)
     kind = "OME-TIFF" if tiff.is_ome else "TIFF"
     return Stored(levels, told_scales(tiff, page), kind, told_power(tiff, page))
@@ -208,6 +202,7 @@ class TiffLevels:
             data = self._stored_bytes(page, index)
             if data is None:
                 return None
+            check_coded_size(data, keyframe)
             if keyframe.compression in (6, 7, 34892, 33007):  # the kinds of JPEG with tables aside
                 options |= {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader}
             with quiet():
