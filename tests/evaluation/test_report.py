@@ -157,3 +157,12 @@ def test_a_comparison_has_a_page_and_a_figure(make_scores, tmp_path):
 def test_a_name_that_the_font_lacks_draws_without_complaint(make_scores):
     pair = [make_scores([0.5, 0.6], model="\u6838"), make_scores([0.6, 0.7], model="_b$")]
     assert forest(compare(pair, ["a", "b"])).get_axes()
+
+
+def test_the_origin_of_images_is_listed_where_it_decides_the_interval(sample: Sample, tmp_path):
+    for patient, shown in (("", False), ("P1", True)):
+        scores, worst = of_the_first(replace(sample, patient=patient))
+        write_report(scores, worst, tmp_path / "report.html")
+        page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+        assert any("patient or slide" in row for row in page.rows) == shown
+        assert ("3 images of 1 patients or slides" in page.text) == shown

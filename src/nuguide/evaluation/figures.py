@@ -19,7 +19,7 @@ FIGURE_SUFFIXES = (".svg", ".png")
 _DOTS, _MEAN, _ZERO = "#56b4e9", "#000000", "#777777"
 _SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000")
 _MARKS = ("o", "s", "D", "^", "v", "P")
-_FOREST_SCORES = ("dice_foreground", "dice_weighted", "iou_weighted", "aji", "dq", "sq", "pq")
+_FOREST_SCORES = ("dice_foreground", "aji", "dq", "sq", "pq")
 _ROW_INCHES = 0.36
 _DPI = 150
 

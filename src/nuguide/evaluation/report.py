@@ -60,7 +60,6 @@ def write_report(scores: Scores, worst: Worst, path: Path) -> None:
         typed=[name for name in scores.summaries if name not in columns],
         columns=[name for name in columns if name not in unmasked],
         images=sorted(scores.images, key=lambda image: image.scores[worst.score]),
-        origins=any(scores.origins),
         ranked_by=worst.score,
         worst=worst.drawings,
         legend=[
