@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nuguide.datasets import collection
 from nuguide.datasets.base import Sample
 from nuguide.errors import DataSetError, InputError
 from nuguide.evaluation.evaluate import definition_of, evaluate
@@ -113,6 +114,7 @@ def test_the_digest_is_of_pixels_annotations_and_scale():
     assert digest(plain) == digest(sample("a", 2))
     assert len({digest(plain), *(digest(each) for each in changed)}) == 6
     assert digest(plain, changed[0]) != digest(changed[0], plain)
+    assert digest(plain, changed[0]) == collection.digest([plain, changed[0]])
 
 
 def typed(name: str, kinds: tuple[int, ...]) -> Sample:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from nuguide.datasets.base import Sample
+from nuguide.datasets.collection import add_to_digest
 from nuguide.errors import DataSetError, InputError
 from nuguide.evaluation import types
 from nuguide.evaluation.intervals import bootstrap_mean
@@ -69,7 +70,7 @@ def evaluate(
     tallies: list[Tally] = []
     digest = hashlib.sha256()
     for sample in samples:
-        _add_to_digest(digest, sample)
+        add_to_digest(digest, sample)
         try:
             seen = rules.view(sample)
             prediction = _wrapped(predict(seen.image, seen.mpp))
@@ -120,17 +121,6 @@ def _tallies(seen: Sample, prediction: Prediction, n_types: int) -> list[Tally]:
         return []
     sides = (seen.labels, prediction.labels, seen.types, prediction.types)
     return [tally(*sides, seen.ignore, n_types=n_types)]
-
-
-def _add_to_digest(digest: "hashlib._Hash", sample: Sample) -> None:
-    """Add everything of a sample that decides a score."""
-    for array in (sample.image, sample.labels, sample.types, sample.ignore):
-        if array is None:
-            digest.update(b"none")
-        else:
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    digest.update(f"{sample.name}\0{sample.mpp!r}\0".encode())
 
 
 def _alike(images: list[ImageScores]) -> list[ImageScores]:
