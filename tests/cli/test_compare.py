@@ -32,6 +32,19 @@ def test_differences_are_printed_with_direction(files, capsys):
     assert "\x1b" not in printed
 
 
+def test_no_number_is_cut_in_a_pipe(tmp_path, capsys):
+    names = ["a-model-with-a-rather-long-name-" + letter * 30 for letter in "ab"]
+    for place, name in enumerate(names):
+        images = (ImageScores("i", {"dice_foreground": 0.5 + place / 10}),)
+        summary = Summary(0.5, 0, 0.5, 0.5, 1, "what Dice is")
+        scores = Scores({"dice_foreground": summary}, images, name, "drawn", "test")
+        write_json(scores, tmp_path / f"{place}.json")
+    compare([tmp_path / "0.json", tmp_path / "1.json"])
+    printed = capsys.readouterr().out
+    assert "+0.100 to +0.100  too few images" in printed
+    assert printed.count(names[1]) == 3
+
+
 def test_files_are_written_on_request(files, tmp_path, capsys):
     places = {name: tmp_path / f"out.{name}" for name in ("json", "html", "svg")}
     compare(files, json=places["json"], html=places["html"], figure=places["svg"])

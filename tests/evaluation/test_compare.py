@@ -119,6 +119,14 @@ def test_the_table_tells_the_direction(three):
     assert row.rstrip().endswith("higher")
 
 
+def test_numbers_stay_whole_in_a_narrow_terminal(three):
+    stream = io.StringIO()
+    Console(file=stream, width=64).print(*comparison_tables(compare(three, ["a", "b", "c"])))
+    text = stream.getvalue()
+    assert "+0.012 to +0.015" in text
+    assert "…" not in text
+
+
 def test_json_holds_every_difference(three, tmp_path):
     path = tmp_path / "difference.json"
     write_comparison(compare(three, ["a", "b", "c"]), path)

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+UNBOUNDED = 1000
+"""Columns of a file or pipe: no table is cut to fit."""
+
 
 def compare(
     files: Annotated[
@@ -44,6 +47,8 @@ def compare(
     )
     reference = comparison.reference
     console = Console(soft_wrap=True, markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = UNBOUNDED
     console.print(
         f"{reference.data}, split {reference.split}, {len(reference.images)} images",
         rule_line(reference),

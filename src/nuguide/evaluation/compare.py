@@ -157,9 +157,11 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     for name, differences in zip(comparison.names[1:], comparison.differences, strict=True):
         table = Table(box=None, pad_edge=False, title=f"{name} minus {first}", title_justify="left")
         table.add_column("score", no_wrap=True)
-        for heading in (first, name, "difference", "95 % interval"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column(f"{name} is", no_wrap=True)
+        # Where a terminal is narrow, words wrap; numbers stay whole.
+        for heading in (first, name, "difference"):
+            table.add_column(heading, justify="right", overflow="fold")
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        table.add_column(f"{name} is", overflow="fold")
         for score, row in differences.items():
             span = f"{row.interval.low:+.3f} to {row.interval.high:+.3f}"
             means = (f"{row.reference:.3f}", f"{row.other:.3f}", f"{row.interval.mean:+.3f}")
