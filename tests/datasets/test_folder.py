@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nuguide.datasets.opening import open_dataset
+from fixtures.replicas import write_folder, write_picture
+from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import DataSetError, ResolutionError
 
 
@@ -76,3 +77,65 @@ def test_two_pictures_of_one_stem_are_refused(plain_folder: Path, write_picture,
 def test_a_scale_is_required(plain_folder: Path, mpp: float | None):
     with pytest.raises(ResolutionError, match="--mpp"):
         open_dataset(plain_folder, mpp=mpp)
+
+
+def test_the_index_tells_scale_split_organ_patient_and_slide(tmp_path: Path):
+    rows = [
+        ("a.png", 0.25, "Train", "liver", "P1", "S1"),
+        ("b", 0.5, "val", "colon", "P2", ""),
+        ("c", 0.4, "test", "", "P3", ""),
+    ]
+    columns = ("image", "mpp", "split", "organ", "patient", "source")
+    write_folder(tmp_path, "abc", [dict(zip(columns, row, strict=True)) for row in rows])
+    samples = {sample.name: sample for sample in open_dataset(tmp_path)}
+    assert [samples[name].mpp for name in "abc"] == [0.25, 0.5, 0.4]
+    first = samples["a"]
+    assert (first.organ, first.patient, first.source) == ("liver", "P1", "S1")
+    for split, name in (("fit", "a"), ("validation", "b"), ("test", "c")):
+        assert [entry.name for entry in open_dataset(tmp_path, split).entries] == [name]
+    assert open_dataset(tmp_path, mpp=1.0)[0].mpp == 1.0, "what is stated goes first"
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "message"),
+    [
+        ({"split": "dev"}, DataSetError, "line 2, names the split 'dev'; expected train"),
+        ({"mpp": "fine"}, ResolutionError, "line 2, says 'fine' um/px"),
+        ({"mpp": "40"}, ResolutionError, "line 2, says '40' um/px"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(tmp_path: Path, row, error, message: str):
+    write_folder(tmp_path, "a", [{"name": "a", **row}])
+    with pytest.raises(error, match=message):
+        open_dataset(tmp_path, mpp=0.5)
+
+
+def test_rows_and_images_that_do_not_answer_each_other_are_named(tmp_path: Path):
+    write_folder(tmp_path, "ab", [{"name": "a"}, {"name": "z"}])
+    found = {(f.severity, f.problem, f.file) for f in recognise(tmp_path, 0.5).findings}
+    assert found == {
+        ("warning", "row without image", "z"),
+        ("warning", "image without row", "b.png"),
+    }
+
+
+def test_classes_and_ambiguous_areas_lie_beside_the_masks(tmp_path: Path):
+    truths = write_folder(tmp_path, "ab")
+    ignore = np.zeros((64, 64), np.uint8)
+    ignore[:9] = 255
+    write_picture(tmp_path / "types" / "a.png", truths["a"].types)
+    write_picture(tmp_path / "ignore" / "a.png", ignore)
+    first, second = open_dataset(tmp_path, mpp=0.5)
+    np.testing.assert_array_equal(first.types, truths["a"].types)
+    np.testing.assert_array_equal(first.ignore, ignore > 0)
+    assert (second.types, second.ignore) == (None, None)
+    write_picture(tmp_path / "ignore" / "a.png", ignore[:, :9])
+    with pytest.raises(DataSetError, match=r"ignore.a\.png is 64 x 9 px; expected 64 x 64 px"):
+        list(open_dataset(tmp_path, mpp=0.5))
+
+
+def test_a_class_beyond_255_is_refused(tmp_path: Path):
+    write_folder(tmp_path, "a")
+    write_picture(tmp_path / "types" / "a.png", np.full((64, 64), 256, np.uint16))
+    with pytest.raises(DataSetError, match="holds class 256; expected classes from 1 to 255"):
+        list(open_dataset(tmp_path, mpp=0.5))
