@@ -1,9 +1,8 @@
 """Scores as one HTML page that needs nothing else: no network, no script, figures inside."""
 
-import base64
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from nuguide.evaluation.compare import Comparison, reading_line
 from nuguide.evaluation.drawing import AMBIGUOUS, COLOURS, FALSE, MATCHED, MISSED, Worst
@@ -11,8 +10,9 @@ from nuguide.evaluation.figures import distribution, forest, png
 from nuguide.evaluation.protocols import UNMASKED, ProtocolName
 from nuguide.evaluation.record import Scores
 from nuguide.evaluation.table import interval_line, rule_line, title_of
-from nuguide.files import replacing
+from nuguide.export.page import as_base64, page_templates, write_page
 
+_ADVICE = "name another file with --html"
 _OF_NUCLEI = {
     MATCHED: "found, IoU > 0.5 with the true one; the predicted outline",
     FALSE: "predicted, no true one matches",
@@ -67,11 +67,11 @@ def write_report(scores: Scores, worst: Worst, path: Path) -> None:
             for verdict, meaning in (_OF_PIXELS if worst.pixels else _OF_NUCLEI).items()
             if verdict != AMBIGUOUS or AMBIGUOUS in seen
         ],
-        distribution=_base64(png(distribution(scores))),
+        distribution=as_base64(png(distribution(scores))),
         rule_line=rule_line(scores),
         interval_line=interval_line(scores),
     )
-    _write(text, path)
+    write_page(text, path, _ADVICE)
 
 
 def write_comparison_page(comparison: Comparison, path: Path) -> None:
@@ -86,33 +86,15 @@ def write_comparison_page(comparison: Comparison, path: Path) -> None:
     text = page.render(
         comparison=comparison,
         reference=comparison.reference,
-        forest=_base64(png(forest(comparison))),
+        forest=as_base64(png(forest(comparison))),
         rule_line=rule_line(comparison.reference),
         reading_line=reading_line(comparison),
     )
-    _write(text, path)
+    write_page(text, path, _ADVICE)
 
 
 def _environment() -> Environment:
-    """Return templates in which everything that comes from a file is escaped."""
-    environment = Environment(
-        loader=PackageLoader("nuguide.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("nuguide.evaluation")
     environment.filters["title_of"] = title_of
-    environment.filters["base64"] = _base64
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
-
-
-def _write(text: str, path: Path) -> None:
-    with replacing(path, "name another file with --html") as aside:
-        # A lone surrogate out of a file's name has no form in UTF-8.
-        aside.write_text(text, encoding="utf-8", errors="replace")

@@ -1,0 +1,97 @@
+"""The report of a run: one HTML page with what was found, how, and on what terms."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from nuguide.export.distribution import MEASUREMENTS, Distribution
+from nuguide.export.page import page_templates, write_page
+
+_PICTURE_SIDE_PX = 1600
+_JPEG_QUALITY = 85
+
+
+def write_report(
+    record: Mapping[str, Any],
+    pieces: Iterable[pa.Table],
+    pictures: Sequence[tuple[str, Path]],
+    path: Path,
+    *,
+    area_mm2: float,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    record : mapping
+        What stands in ``run.toml``: tables ``configuration``, ``found``, ``licences`` and
+        ``versions``. The page shows all of it.
+    pieces : iterable of pyarrow.Table
+        The nuclei, by ``nuguide.nuclei.schema.SCHEMA``; never held all at once.
+    pictures : sequence of (str, Path)
+        A line on each picture, and its file; shrunk to 1600 px and kept inside the page.
+    path : Path
+        Ends in ``.html``.
+    area_mm2 : float
+        Area of tissue that was searched, mm2.
+    warnings : sequence of str
+        What a reader has to know before trusting the numbers.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` cannot be written.
+    """
+    nuclei = 0
+    distributions = [Distribution(measurement) for measurement in MEASUREMENTS]
+    for piece in pieces:
+        nuclei += piece.num_rows
+        for distribution in distributions:
+            distribution.add(piece)
+    text = (
+        page_templates("nuguide.export")
+        .get_template("report.html")
+        .render(
+            name=_name(record["configuration"]["image"]),
+            record=record,
+            sections={title: _lines(table) for title, table in record.items()},
+            nuclei=nuclei,
+            area_mm2=area_mm2,
+            distributions=distributions,
+            pictures=[(line, _shrunk(picture)) for line, picture in pictures],
+            warnings=warnings,
+        )
+    )
+    write_page(text, path)
+
+
+def _name(image: str) -> str:
+    """Return the file's name, whichever system the path is of; an array has its name."""
+    return image.replace("\\", "/").rsplit("/", 1)[-1] or image
+
+
+def _lines(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Return a table of the record as lines to read, inner tables with dots."""
+    lines: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines |= _lines(value, f"{before}{key}.")
+        else:
+            several = isinstance(value, list | tuple)
+            lines[before + key] = ", ".join(map(str, value)) if several else str(value)
+    return lines
+
+
+def _shrunk(picture: Path) -> bytes:
+    """Return a picture of the run folder as JPEG."""
+    with Image.open(picture) as opened:
+        rgb = opened.convert("RGB")
+    rgb.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    rgb.save(stream, "jpeg", quality=_JPEG_QUALITY, subsampling=0)
+    return stream.getvalue()

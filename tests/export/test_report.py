@@ -1,0 +1,135 @@
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from nuguide.errors import OutputError
+from nuguide.export.distribution import MEASUREMENTS, Distribution, Measurement
+from nuguide.export.report import write_report
+from nuguide.nuclei.schema import empty_nuclei
+
+RECORD: dict[str, Any] = {
+    "configuration": {
+        "image": "/slides/a<b>.svs",
+        "mpp": 0.2501,
+        "mpp_source": "openslide.mpp-x",
+        "model": "default",
+        "model_version": "0.1.0",
+        "decoding": {"prominence": 0.16},
+    },
+    "found": {"nuclei": 3, "seconds": 4.31},
+    "licences": {"weights": "CC-BY-NC-SA-4.0", "training_data": ["MoNuSeg: CC", "other: CC0"]},
+    "versions": {"nuguide": "0.1.0"},
+}
+
+
+class Page(HTMLParser):
+    """What a page says and what it would load."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.words, self.tags, self.sources, self.open = "", [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href", "data")]
+        if tag not in ("meta", "img", "rect", "path", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("rect", "path"):
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "overlay.png"
+    Image.fromarray(np.zeros((60, 2000, 3), np.uint8)).save(path)
+    return path
+
+
+def test_the_page_tells_what_was_found_and_how(
+    tmp_path: Path, nuclei: pa.Table, picture: Path
+) -> None:
+    path = tmp_path / "report.html"
+    pictures = [("Outlines", picture)]
+    write_report(RECORD, iter([nuclei, nuclei]), pictures, path, area_mm2=0.5, warnings=["odd"])
+    page = Page(path)
+    for words in (
+        "a<b>.svs", "6nuclei", "12nuclei per mm²", "0.2501 µm/px", "openslide.mpp-x", "4.3 s",
+        "CC-BY-NC-SA-4.0", "MoNuSeg: CC, other: CC0", "decoding.prominence", "odd", "Outlines",
+    ):  # fmt: skip
+        assert words in page.words
+    assert page.tags.count("svg") == len(MEASUREMENTS)
+    assert page.tags.count("rect") == 50 * len(MEASUREMENTS)
+    assert not page.open
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(RECORD, [nuclei], [("Outlines", picture)], path, area_mm2=0.5)
+    page = Page(path)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert len(page.sources) == 1
+    assert page.sources[0].startswith("data:image/jpeg;base64,")
+    assert "default-src 'none'" in path.read_text()
+
+
+def test_whatever_comes_from_files_is_text(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:
+    evil = '"><script>alert(1)</script>'
+    record = {
+        **RECORD,
+        "configuration": {**RECORD["configuration"], "image": evil, "mpp_source": evil},
+        "licences": {"weights": evil, "training_data": [evil]},
+        evil: {evil: evil},
+    }
+    path = tmp_path / "report.html"
+    write_report(record, [nuclei], [(evil, picture)], path, area_mm2=0.5, warnings=[evil])
+    page = Page(path)
+    assert "script" not in page.tags
+    assert page.words.count("<script>alert(1)</script>") >= 8
+
+
+def test_no_nuclei_are_a_page_with_the_reason(tmp_path: Path, picture: Path) -> None:
+    record = {**RECORD, "found": {"nuclei": 0, "seconds": 0.2, "reason": "no tissue"}}
+    path = tmp_path / "report.html"
+    write_report(record, [empty_nuclei()], [("Slide", picture)], path, area_mm2=0.0)
+    page = Page(path)
+    assert "No nuclei: no tissue" in page.words
+    assert "svg" not in page.tags
+    assert "per mm²" not in page.words
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path, nuclei: pa.Table) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(RECORD, [nuclei], [], tmp_path / "absent" / "report.html", area_mm2=1.0)
+
+
+def test_a_distribution_is_that_of_all_pieces() -> None:
+    values = np.random.default_rng(0).gamma(4.0, 10.0, 5000)
+    distribution = Distribution(Measurement("area_um2", "Area", "um2", 100.0))
+    for piece in np.split(values, 5):
+        distribution.add(pa.table({"area_um2": piece}))
+    assert distribution.above == (values > 100).sum() > 0
+    assert distribution.counts.sum() + distribution.above == 5000
+    for share in (0.05, 0.5, 0.9):
+        assert distribution.quantile(share) == pytest.approx(np.quantile(values, share), abs=0.25)
+    assert max(distribution.bars) == 1.0
+    assert distribution.ticks == ["0", "25", "50", "75", "100"]
+
+
+def test_quantiles_beyond_the_range_or_of_nothing_are_not_told() -> None:
+    distribution = Distribution(Measurement("a", "A", "", 1.0))
+    assert distribution.quantile(0.5) is None
+    distribution.add(pa.table({"a": [0.5, 2.0, 3.0, float("nan")]}))
+    assert distribution.quantile(0.5) is None
+    assert distribution.above == 2
