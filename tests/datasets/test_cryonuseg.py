@@ -54,3 +54,15 @@ def test_a_strange_name_is_refused(tmp_path: Path):
         write_picture(tmp_path / folder / "Rat_1.tif", np.zeros((8, 8), np.uint8))
     with pytest.raises(DataSetError, match=r"Rat_1\.tif is not named as in CryoNuSeg"):
         open_dataset(tmp_path)
+
+
+def test_masks_may_lie_beside_the_images(tmp_path: Path):
+    truths = write_cryonuseg(tmp_path, size=32)
+    (tmp_path / ANNOTATORS[2] / ANNOTATORS[2] / "label masks modify").rename(
+        tmp_path / "label masks modify"
+    )
+    data = recognise(tmp_path)
+    assert data.title == "CryoNuSeg, Annotator 1"
+    sample = data.entries[0].read()
+    expected = np.roll(truths[sample.name].labels, 1, axis=1)
+    np.testing.assert_array_equal(sample.labels, expected)
