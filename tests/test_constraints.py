@@ -14,7 +14,9 @@ PINS = {
     for pin in [Requirement(line)]
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = PROJECT["optional-dependencies"].values()
+UNPINNED = {"spatialdata"}
+"""Extras that the set-up leaves out: spatialdata 0.7 asks for an older dask than is pinned."""
+EXTRAS = [lines for name, lines in PROJECT["optional-dependencies"].items() if name not in UNPINNED]
 REQUIRED = sorted({*PROJECT["dependencies"], *(line for extra in EXTRAS for line in extra)})
 
 
