@@ -9,7 +9,7 @@ from nuguide import __version__
 from nuguide.cli import main as program
 from nuguide.errors import InputError
 
-VERBS = ("segment", "train", "evaluate", "models", "guides")
+VERBS = ("segment", "info", "train", "evaluate", "models", "guides")
 
 HEAVY = {
     "torch",

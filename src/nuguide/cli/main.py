@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nuguide import __version__
-from nuguide.cli import ablate, compare, data, evaluate, guides, models, segment, train
+from nuguide.cli import ablate, compare, data, evaluate, guides, info, models, segment, train
 from nuguide.errors import NuguideError
 
 BAD_INPUT = 2
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment.segment)
+app.command()(info.info)
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
