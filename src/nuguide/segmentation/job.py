@@ -189,7 +189,7 @@ class Job:
         with opened_canvas(self._folder, self.slide, self._outputs) as canvas:
             write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
         labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
-        write_outputs(self._folder, self.slide, self._outputs, labels)
+        write_outputs(self._folder, self.slide, self._outputs, labels, self._area.mask)
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
         found = summary(self._folder) | {

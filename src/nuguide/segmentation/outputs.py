@@ -1,5 +1,6 @@
 """The files of a run folder: which there are, and how they come about."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nuguide.export.csv import write_csv
+from nuguide.export.density import count_density
 from nuguide.export.geojson import write_geojson
 from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
+from nuguide.export.overview import write_overview, write_tissue
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
 from nuguide.slides.reader import Slide
+from nuguide.slides.tissue import Tissue
 
 NUCLEI_FILE = "nuclei.parquet"
 """Written first; all others are made of it and of the label map."""
@@ -27,6 +31,8 @@ CSV_FILE = "nuclei.csv"
 TIFF_FILE = "labels.tif"
 ZARR_FOLDER = "labels.ome.zarr"
 OVERLAY_FILE = "overlay.png"
+OVERVIEW_FILE = "overview.png"
+TISSUE_FILE = "tissue.png"
 
 Labels = Literal["auto", "zarr", "tiff", "none"]
 
@@ -61,7 +67,7 @@ class Outputs:
             NUCLEI_FILE,
             *([CSV_FILE] if self.csv else []),
             *([label_file] if label_file else []),
-            *([] if slide.streams else [OVERLAY_FILE]),
+            *([OVERVIEW_FILE] if slide.streams else [OVERLAY_FILE]),
         )
 
 
@@ -83,7 +89,11 @@ def opened_canvas(folder: Path, slide: Slide, outputs: Outputs) -> Iterator[Canv
 
 
 def write_outputs(
-    folder: Path, slide: Slide, outputs: Outputs, labels: NDArray[np.int32] | None
+    folder: Path,
+    slide: Slide,
+    outputs: Outputs,
+    labels: NDArray[np.int32] | None,
+    tissue: Tissue | None = None,
 ) -> None:
     """Write what is made of the table of nuclei and of the label map.
 
@@ -97,6 +107,8 @@ def write_outputs(
         What there shall be.
     labels : ndarray or None
         (H, W) int32 of an image that lies in memory; None for a whole slide.
+    tissue : Tissue or None
+        What was looked at; None: the whole image.
     """
     write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp)
     if outputs.csv:
@@ -105,14 +117,29 @@ def write_outputs(
     if labels is not None:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
         write_overlay(rgb, labels, folder / OVERLAY_FILE)
+    else:
+        _write_overview(folder, slide, tissue)
+
+
+def _write_overview(folder: Path, slide: Slide, tissue: Tissue | None) -> None:
+    """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
+    thumbnail = slide.thumbnail()
+    size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
+    density = count_density(read_pieces(folder), size_um)
+    area = None if tissue is None else tissue.area_mm2
+    write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
+    if tissue is not None:
+        write_tissue(thumbnail, tissue.mask, folder / TISSUE_FILE, size_um)
 
 
 def _write_labels(
     folder: Path, slide: Slide, name: str | None, labels: NDArray[np.int32] | None
 ) -> None:
     pyramid = folder / ZARR_FOLDER
-    if name == TIFF_FILE and labels is not None:
-        write_labels(labels, folder / TIFF_FILE, slide.mpp)
+    if name == TIFF_FILE:
+        write_labels(pyramid if labels is None else labels, folder / TIFF_FILE, slide.mpp)
+        if labels is None:
+            shutil.rmtree(pyramid, ignore_errors=True)
     elif name == ZARR_FOLDER and labels is not None:
         with open_labels(pyramid, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
             canvas.write(0, 0, labels)
