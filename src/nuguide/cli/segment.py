@@ -1,8 +1,7 @@
 """`nuguide segment`: images in, nuclei out."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nuguide.segmentation.batch import Ended, State
+    from nuguide.models.model import Model
+    from nuguide.segmentation.batch import Ended
     from nuguide.segmentation.engine import Engine
     from nuguide.segmentation.result import Run
 
@@ -25,6 +25,8 @@ FILES = {
     "labels.tif": "label map at the image's resolution",
     "labels.ome.zarr": "label pyramid (OME-Zarr): drop it on napari",
     "overlay.png": "outlines on the image",
+    "overview.png": "density of nuclei over the slide",
+    "tissue.png": "where tissue was found",
     "run.toml": "settings, versions, licences, scale",
 }
 
@@ -107,6 +109,18 @@ def segment(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=MACHINE)
     ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Worker processes on this machine; they share its cores.", rich_help_panel=MACHINE
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler of a cluster, such as tcp://host:8786.", rich_help_panel=MACHINE
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +133,7 @@ def segment(
 
     The same command again skips what is finished and goes on where it was stopped.
     """
+    from nuguide.cli.progress import shown_progress
     from nuguide.errors import NuguideError
     from nuguide.models.registry import load
     from nuguide.segmentation.area import Where
@@ -136,9 +151,11 @@ def segment(
     )
     pairs = plan_batch(find_images(inputs), out)
     loaded = load(model)
-    engine = _engine(loaded, device, memory)
     failed = 0
-    with _progress() as progress:
+    with (
+        _engine(loaded, model, device, memory, workers, scheduler) as engine,
+        shown_progress() as progress,
+    ):
         batch = Batch(
             pairs, lambda image, folder: begin(image, folder, loaded, settings), engine, progress
         )
@@ -158,41 +175,38 @@ def segment(
         raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
 
 
-def _engine(model: Any, device: str, memory: str | None) -> "Engine":
+@contextmanager
+def _engine(
+    model: "Model",
+    name: str,
+    device: str,
+    memory: str | None,
+    workers: int | None,
+    scheduler: str | None,
+) -> "Iterator[Engine]":
+    """Give what computes: this process, processes beside it, or a cluster."""
+    from nuguide.errors import InputError
     from nuguide.segmentation.engine import local_engine
     from nuguide.segmentation.resources import parse_memory
 
-    return local_engine(model, device, None if memory is None else parse_memory(memory))
+    amount = None if memory is None else parse_memory(memory)
+    if workers is None and scheduler is None:
+        yield local_engine(model, device, amount)
+        return
+    if workers is not None and scheduler is not None:
+        raise InputError(
+            "got --workers and --scheduler; expected one of them; workers of a cluster are "
+            "started with its scheduler"
+        )
+    from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
+    from nuguide.segmentation.resources import available_cores
 
-
-@contextmanager
-def _progress() -> "Iterator[Callable[[State], None]]":
-    """Show a bar for each image under way; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bars: dict[Path, TaskID] = {}
-    with Progress(
-        *("{task.description}", BarColumn(), MofNCompleteColumn(), "regions"),
-        *("{task.fields[nuclei]:,} nuclei", "{task.speed:.2f} regions/s", TimeRemainingColumn()),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        # What is printed for a pipe must not go where the bar is.
-        redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-
-        def show(state: "State") -> None:
-            if state.image not in bars:
-                bars[state.image] = progress.add_task(
-                    state.image.name, total=state.regions, completed=state.done, nuclei=0
-                )
-            progress.update(bars[state.image], completed=state.done, nuclei=state.nuclei)
-            if state.done == state.regions:
-                progress.remove_task(bars.pop(state.image))
-
-        yield show
+    folder = str(Path(name).resolve()) if Path(name).is_dir() else name
+    cores = None if workers is None else max(1, available_cores() // max(1, workers))
+    remote = RemoteModel(folder, model.card.sha256, device, cores)
+    place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
+    with place as client:
+        yield ClusterEngine(client, remote)
 
 
 def _line(ended: "Ended") -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""The bar that a person watches while regions are computed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nuguide.segmentation.batch import State
+
+
+@contextmanager
+def shown_progress() -> "Iterator[Callable[[State], None]]":
+    """Show a bar for each image under way; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bars: dict[Path, TaskID] = {}
+    with Progress(
+        *("{task.description}", BarColumn(), MofNCompleteColumn(), "regions"),
+        *("{task.fields[nuclei]:,} nuclei", "{task.speed:.2f} regions/s", TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        # What is printed for a pipe must not go where the bar is.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+
+        def show(state: "State") -> None:
+            if state.image not in bars:
+                bars[state.image] = progress.add_task(
+                    state.image.name, total=state.regions, completed=state.done, nuclei=0
+                )
+            progress.update(bars[state.image], completed=state.done, nuclei=state.nuclei)
+            if state.done == state.regions:
+                progress.remove_task(bars.pop(state.image))
+
+        yield show

@@ -1,0 +1,146 @@
+"""The same nuclei from workers, and from those that are left when one dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import Client
+
+from fixtures.slides import write_tiled_tiff
+from fixtures.tissue import draw_tissue
+from nuguide.errors import InputError
+from nuguide.models.card import Card, Decoding, NetworkSpec
+from nuguide.models.checkpoint import save_model
+from nuguide.models.model import Model
+from nuguide.models.registry import load
+from nuguide.networks.registry import build_network
+from nuguide.segmentation.area import Where
+from nuguide.segmentation.batch import Batch, State
+from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
+from nuguide.segmentation.engine import Engine, LocalEngine
+from nuguide.segmentation.job import Settings, begin
+from nuguide.segmentation.planning import Cut
+from nuguide.segmentation.result import Run
+
+# Dask's own sockets and event loops are not always collected in the order Python likes.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+SETTINGS = Settings(where=Where(tissue=False), cut=Cut(96, 32))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a network of random weights, which finds nuclei of some kind."""
+    import torch
+
+    torch.manual_seed(0)
+    options = {"width": 2, "heads": ("nuclei", "distance")}
+    card = Card(
+        name="small",
+        version="0",
+        description="random weights",
+        licence="CC0-1.0",
+        mpp=0.5,
+        network=NetworkSpec(architecture="eunet3plus", options=options),
+        # Where random weights part a drawn tissue into a few hundred pieces.
+        decoding=Decoding(foreground_threshold=0.4476, prominence=0.0, min_area_um2=4.0),
+        sha256="0" * 64,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_model(Model(build_network("eunet3plus", **options).eval(), None, card), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    place = tmp_path_factory.mktemp("slides")
+    rgb = [draw_tissue(288, 480, mpp=0.5, per_mm2=2000, seed=seed)[0] for seed in (0, 1)]
+    return [
+        write_tiled_tiff(place / f"{name}.tif", pixels, mpp=0.5, compression="zlib")
+        for name, pixels in zip("ab", rgb, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    # Dask would knock at a dead worker's door for half a minute.
+    with dask.config.set({"distributed.comm.timeouts.connect": "5s"}), local_workers(2) as client:
+        yield client
+
+
+def segmented(
+    slides: list[Path], out: Path, folder: Path, engine: Engine, watch: list[State] | None = None
+) -> list[Run]:
+    model = load(folder)
+    batch = Batch(
+        [(slide, out / slide.stem) for slide in slides],
+        lambda image, place: begin(image, place, model, SETTINGS),
+        engine,
+        None if watch is None else watch.append,
+    )
+    runs = []
+    for ended in sorted(batch.run(), key=lambda ended: ended.image):
+        assert isinstance(ended.outcome, Run), ended.outcome
+        runs.append(ended.outcome)
+    return runs
+
+
+def remote(folder: Path) -> RemoteModel:
+    return RemoteModel(str(folder), load(folder).card.sha256, "cpu", cores=1)
+
+
+def test_workers_give_what_one_process_gives_even_if_one_dies(
+    slides: list[Path], folder: Path, client: Client, tmp_path: Path
+) -> None:
+    alone = segmented(slides, tmp_path / "alone", folder, LocalEngine(load(folder)))
+    seen: list[State] = []
+
+    class Killing(ClusterEngine):
+        """Kills the first worker once three regions have come back."""
+
+        def compute(self, tasks):  # type: ignore[no-untyped-def]
+            for number, computed in enumerate(super().compute(tasks)):
+                if number == 2:
+                    victim = next(iter(client.run(os.getpid).values()))
+                    os.kill(victim, signal.SIGKILL)
+                yield computed
+
+    together = segmented(
+        slides, tmp_path / "together", folder, Killing(client, remote(folder)), seen
+    )
+    assert [run.count for run in together] == [run.count for run in alone]
+    assert min(run.count for run in alone) > 20
+    for one, other in zip(alone, together, strict=True):
+        assert one.nuclei.to_table().equals(other.nuclei.to_table())
+    assert {state.image for state in seen} == set(slides)
+
+
+def test_a_worker_refuses_another_slide_or_model(
+    slides: list[Path], folder: Path, client: Client, tmp_path: Path
+) -> None:
+    other = RemoteModel(str(folder), "f" * 64, "cpu", cores=1)
+    model = load(folder)
+    batch = Batch(
+        [(slides[0], tmp_path)],
+        lambda image, place: begin(image, place, model, SETTINGS),
+        ClusterEngine(client, other),
+    )
+    (ended,) = batch.run()
+    assert "other weights" in str(ended.outcome)
+
+
+def test_no_worker_is_no_cluster() -> None:
+    with pytest.raises(InputError, match="--workers says 0"), local_workers(0):
+        pass
+
+
+def test_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nuguide.segmentation.cluster._PATIENCE", "0.2s")
+    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"), connected("tcp://127.0.0.1:9"):
+        pass
