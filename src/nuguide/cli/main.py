@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from nuguide import __version__
-from nuguide.cli import ablate, compare, data, evaluate, guides, info, models, segment, train
+from nuguide.cli import (
+    ablate,
+    compare,
+    data,
+    evaluate,
+    guides,
+    info,
+    models,
+    segment,
+    selfcheck,
+    train,
+)
 from nuguide.errors import NuguideError
 
 BAD_INPUT = 2
@@ -29,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(info.info)
+app.command()(selfcheck.selfcheck)
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
