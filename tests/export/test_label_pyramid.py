@@ -93,6 +93,14 @@ def test_each_level_is_every_second_pixel_of_the_finer(painted: Path) -> None:
     assert sorted(nuclei) == ["0", "1", "2"]
 
 
+def test_of_two_pixels_the_first_is_kept(tmp_path: Path, thumbnail: np.ndarray) -> None:
+    path = tmp_path / "labels.ome.zarr"
+    labels = np.random.default_rng(2).integers(0, 9, (41, 1051), np.int32)
+    with open_labels(path, labels.shape, MPP, thumbnail) as canvas:
+        canvas.write(0, 0, labels)
+    assert (zarr.open_array(path / NUCLEI / "1", mode="r")[:] == labels[::2, ::2]).all()
+
+
 def nodes(path: Path) -> list[Node]:
     location = parse_url(path, fmt=FormatV04())
     assert location is not None
