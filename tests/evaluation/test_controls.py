@@ -11,7 +11,6 @@ from nuguide.evaluation.controls import (
     ShuffledGuide,
     ZeroedGuide,
     controlled,
-    derangement,
     under_control,
 )
 from nuguide.guides.base import Embedding
@@ -111,20 +110,6 @@ def test_a_stand_in_is_brought_to_the_scale_asked_for() -> None:
 
     ShuffledGuide(Watched(), stand_in(64, MPP / 2)).encode(np.zeros((1, 32, 32, 3), np.uint8), MPP)
     assert shown == [([0] * 16 + [102] * 16, MPP)]
-
-
-@pytest.mark.parametrize("count", [2, 3, 7])
-@pytest.mark.parametrize("seed", [None, 0, 1])
-def test_everyone_gets_another_and_no_one_gets_two(count: int, seed: int | None) -> None:
-    others = derangement(count, seed)
-    assert sorted(others) == list(range(count))
-    assert all(other != own for own, other in enumerate(others))
-    assert others == derangement(count, seed)
-
-
-def test_the_order_is_the_images_own_or_drawn_by_the_seed() -> None:
-    assert derangement(4) == [1, 2, 3, 0]
-    assert len({tuple(derangement(9, seed)) for seed in range(5)}) == 5
 
 
 def test_a_control_gives_every_sample_a_guide(samples: list[Sample]) -> None:

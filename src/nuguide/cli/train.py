@@ -1,7 +1,7 @@
 """`nuguide train`: fit what a recipe says."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,25 +24,12 @@ def train(
 ) -> None:
     """Train a network, or distil a student; the same command again continues after a stop."""
     import sys
-    import tomllib
 
-    from nuguide.errors import RecipeError
     from nuguide.training.finish import finish
     from nuguide.training.fit import fit
-    from nuguide.training.recipe import read_recipe
+    from nuguide.training.recipe import parsed_changes, read_recipe
 
-    values: dict[str, Any] = {}
-    for change in changes or []:
-        key, equals, text = change.partition("=")
-        if not (key and equals):
-            raise RecipeError(
-                f"--set says {change!r}; expected KEY=VALUE; write it such as --set steps=500"
-            )
-        try:
-            values[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key] = text  # a bare word is a string
-    chosen = read_recipe(recipe, values)
+    chosen = read_recipe(recipe, parsed_changes(changes or []))
     run = out or Path("runs") / chosen.name
     best = fit(chosen, data, run, progress=sys.stderr.isatty())
     typer.echo(f"best checkpoint  {best}")

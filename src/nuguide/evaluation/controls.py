@@ -8,7 +8,6 @@ heart, for they stay the same through all of the training.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,38 +18,10 @@ from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError
 from nuguide.evaluation.prediction import Predictor
 from nuguide.guides.base import Embedding, Guide
+from nuguide.guides.controls import Control, derangement
 from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
 from nuguide.segmentation.run import segment_array
-
-Control = Literal["guided", "zeroed", "shuffled"]
-"""What a network is given: its image's tokens, zeros, or the tokens of another image."""
-
-
-def derangement(count: int, seed: int | None = None) -> list[int]:
-    """Give each of ``count`` images another one: the next in an order, the last gets the first.
-
-    Parameters
-    ----------
-    count : int
-        Two or more.
-    seed : int, optional
-        Of a random order; None: the images' own.
-
-    Raises
-    ------
-    InputError
-        If there are no two images.
-    """
-    if count < 2:
-        raise InputError(
-            f"{count} image cannot be given the tokens of another; expected two or more; "
-            "take more images, or zeros as the control"
-        )
-    order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
-    others = np.empty(count, np.int64)
-    others[order] = np.roll(order, -1)
-    return [int(other) for other in others]
 
 
 class ZeroedGuide:

@@ -1,14 +1,16 @@
 """From maps to nuclei: the prominent peaks of the distance map flood the foreground."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from nuguide.models.card import Decoding
+# `divide` also runs where there is neither OpenCV nor pydantic: see nuguide.training.gpu.
+if TYPE_CHECKING:
+    from nuguide.models.card import Decoding
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Maps:
     mpp: float
 
 
-def decode(maps: Maps, decoding: Decoding) -> NDArray[np.int32]:
+def decode(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     """Divide the foreground into nuclei: a watershed of the distance map, basins merged.
 
     Every peak of the smoothed distance gets a basin; two basins become one where the lower peak
@@ -57,14 +59,23 @@ def decode(maps: Maps, decoding: Decoding) -> NDArray[np.int32]:
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
     distance = _smoothed(_distance(maps, mask), decoding.smoothing_um / maps.mpp)
+    return divide(mask, distance, decoding, maps.mpp)
+
+
+def divide(
+    mask: NDArray[np.bool_], distance: NDArray[np.float32], decoding: "Decoding", mpp: float
+) -> NDArray[np.int32]:
+    """Divide a foreground that is not empty by its smoothed distance; see ``decode``."""
     basins = np.asarray(watershed(-distance, _peaks(distance, mask), mask=mask), np.int32)
     labels = _merged(basins, distance, decoding.prominence)
-    return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
+    return without_small(labels, decoding.min_area_um2 / mpp**2)
 
 
 def _distance(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     if maps.distance is not None:
         return maps.distance
+    import cv2
+
     euclidean = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(euclidean * maps.mpp / 5.0, np.float32)
 
@@ -72,13 +83,15 @@ def _distance(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 def _smoothed(distance: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     if sigma_px <= 0:
         return distance
+    import cv2
+
     return np.asarray(cv2.GaussianBlur(distance, (0, 0), sigma_px), np.float32)
 
 
 def _peaks(distance: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Number the local maxima inside the mask; every part of the mask has one at least."""
     inside = np.where(mask, distance, -np.inf).astype(np.float32)
-    highest = cv2.dilate(inside, np.ones((3, 3), np.uint8))
+    highest = ndimage.maximum_filter(inside, 3, mode="nearest")
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)
 

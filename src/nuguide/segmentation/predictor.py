@@ -1,6 +1,7 @@
 """From the pixels of a region to its maps: guide, then network."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,13 +10,16 @@ from torch import Tensor, nn
 
 from nuguide.guides.base import Guide
 from nuguide.guides.fields import encode_extent
-from nuguide.models.model import Model
 from nuguide.networks.blocks import pad_to_multiple
 from nuguide.segmentation.decoding import Maps
 from nuguide.segmentation.stopwatch import Stopwatch
 
+# `run_network` also runs where there is no pydantic for a card: see nuguide.training.gpu.
+if TYPE_CHECKING:
+    from nuguide.models.model import Model
 
-def predict_maps(model: Model, rgb: NDArray[np.uint8], watch: Stopwatch | None = None) -> Maps:
+
+def predict_maps(model: "Model", rgb: NDArray[np.uint8], watch: Stopwatch | None = None) -> Maps:
     """Predict the maps of a region at the model's own um/px.
 
     Parameters

@@ -10,20 +10,10 @@ from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
 from nuguide.training.recipe import Augmentation
+from nuguide.training.stain_vectors import OTHER_STAINS, unit_stains
 
 Rgb = NDArray[np.uint8]
 Coordinates = NDArray[np.float32]
-
-# Optical density (R, G, B) of the stains: Ruifrok and Johnston, Anal. Quant. Cytol. Histol., 2001.
-HAEMATOXYLIN = np.array([0.65, 0.70, 0.29])
-EOSIN = np.array([0.07, 0.99, 0.11])
-OTHER_STAINS = {
-    "DAB, brown": np.array([0.27, 0.57, 0.78]),
-    "fast red": np.array([0.21, 0.85, 0.48]),
-    "PAS, magenta": np.array([0.18, 0.91, 0.37]),
-    "light green": np.array([0.95, 0.12, 0.30]),
-    "haematoxylin alone": np.array([0.65, 0.70, 0.29]),
-}
 
 
 def crop_coordinates(
@@ -89,8 +79,7 @@ def jitter_stain(image: Rgb, chosen: Augmentation, random: np.random.Generator) 
     """
     if not chosen.stain:
         return image
-    unmixing = np.stack([HAEMATOXYLIN, EOSIN, np.cross(HAEMATOXYLIN, EOSIN)])
-    unmixing /= np.linalg.norm(unmixing, axis=1, keepdims=True)
+    unmixing = unit_stains()
     density = -np.log((image.reshape(-1, 3) + 1.0) / 256)
     amounts = density @ np.linalg.inv(unmixing)
     mixing = unmixing.copy()

@@ -30,6 +30,10 @@ CITATION = (
 )
 
 
+TRAINED_FILE = "trained.json"
+"""In a run's folder: how it was trained on another machine (``nuguide.training.gpu``)."""
+
+
 def load_student(run: Path) -> StudentGuide:
     """Load the best student of a distillation's run, in evaluation mode.
 

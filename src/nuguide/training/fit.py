@@ -1,5 +1,6 @@
 """One command's worth of training: samples, tokens, Lightning's trainer, checkpoints, resume."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import RecipeError
-from nuguide.evaluation.controls import derangement
+from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import (
+    TRAINED_FILE,
     best_path,
     last_path,
     load_student,
@@ -77,6 +79,27 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     return best_path(out)
 
 
+def trained_elsewhere(out: Path) -> dict[str, float] | None:
+    """Return ``steps`` and ``seconds`` of a run that was taken back from a GPU machine.
+
+    Raises
+    ------
+    RecipeError
+        If that record is damaged.
+    """
+    path = out / TRAINED_FILE
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {name: float(values[name]) for name in ("steps", "seconds")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecipeError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); expected the record of a "
+            "training on a GPU; take it back again with scripts/train_gpu unpack"
+        ) from error
+
+
 def steps_done(out: Path) -> int:
     """Return the steps that the last checkpoint of a run has seen; 0 if there is none.
 
@@ -85,6 +108,8 @@ def steps_done(out: Path) -> int:
     RecipeError
         If that checkpoint is damaged.
     """
+    if (there := trained_elsewhere(out)) is not None:
+        return int(there["steps"])
     last = last_path(out)
     return int(read_checkpoint(last)["global_step"]) if last.is_file() else 0
 
@@ -94,14 +119,19 @@ def seconds_trained(out: Path) -> float | None:
 
     None if there is no checkpoint, or one of before the time was kept.
     """
+    if (there := trained_elsewhere(out)) is not None:
+        return float(there["seconds"])
     last = last_path(out)
     kept = read_checkpoint(last)["callbacks"].get("Timer") if last.is_file() else None
     return None if kept is None else float(kept["time_elapsed"]["train"])
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Tell whether ``out`` holds all epochs of its recipe."""
-    return steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
+    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine."""
+    return (
+        trained_elsewhere(out) is not None
+        or steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
+    )
 
 
 def _epochs(recipe: Recipe) -> int:

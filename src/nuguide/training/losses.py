@@ -4,9 +4,14 @@ Those of the head ``nuclei`` take (B, 2, H, W) float logits, background and nucl
 (B, H, W) int64 in {0, 1}. All return a scalar.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from nuguide.training.recipe import Losses
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
@@ -60,3 +65,50 @@ def token_error(prediction: Tensor, truth: Tensor) -> Tensor:
     """
     cosine = F.cosine_similarity(prediction, truth, dim=1).mean()
     return 1 - cosine + 0.5 * F.mse_loss(prediction, truth)
+
+
+def standardised(tokens: Tensor) -> Tensor:
+    """Bring each channel of tokens, (B, 256, h, w), to mean 0 and variance 1 over the batch."""
+    mean = tokens.mean((0, 2, 3), keepdim=True)
+    return (tokens - mean) / (tokens.std((0, 2, 3), keepdim=True) + 1e-6)
+
+
+def terms(
+    outputs: dict[str, Tensor], batch: dict[str, Tensor], tokens: Tensor | None, weights: "Losses"
+) -> dict[str, Tensor]:
+    """Compute the terms that have a weight.
+
+    Parameters
+    ----------
+    outputs : dict
+        A network's logits by head; in mode ``distil`` also the ``tokens`` it predicts.
+    batch : dict
+        ``nuclei`` and ``distance``, (B, H, W).
+    tokens : Tensor or None
+        (B, 256, h, w) of the guide.
+    weights : Losses
+        Of the recipe.
+
+    Returns
+    -------
+    dict of Tensor
+        Each term by its name in ``Losses``, not yet weighted.
+    """
+    truth = batch["nuclei"]
+    classes = {
+        "cross_entropy": cross_entropy,
+        "focal": focal,
+        "dice": dice,
+        "released_dice": released_dice,
+    }
+    found = {
+        name: loss(outputs["nuclei"], truth)
+        for name, loss in classes.items()
+        if getattr(weights, name)
+    }
+    if "distance" in outputs and weights.distance:
+        found["distance"] = distance_error(outputs["distance"], batch["distance"])
+    if "tokens" in outputs and tokens is not None and weights.tokens:
+        predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
+        found["tokens"] = token_error(predicted, standardised(tokens))
+    return found

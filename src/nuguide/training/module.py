@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +22,7 @@ from nuguide.segmentation.predictor import run_network
 from nuguide.training import losses
 from nuguide.training.crops import Batch, Crops, TokenMap, as_input
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.schedule import rate
 
 
 class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no types here
@@ -82,11 +82,10 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
 
-        def rate(step: int) -> float:
-            warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
-            return warm * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / recipe.steps))))
+        def share(step: int) -> float:
+            return rate(step, step / recipe.steps, recipe.warmup_steps)
 
-        schedule = {"scheduler": LambdaLR(optimiser, rate), "interval": "step"}
+        schedule = {"scheduler": LambdaLR(optimiser, share), "interval": "step"}
         return {"optimizer": optimiser, "lr_scheduler": schedule}
 
 
@@ -130,27 +129,11 @@ class SegmentationTraining(_Training):
                 tokens = self.guide(batch["image"])
         outputs = self.network(batch["image"], tokens)
         total = torch.zeros((), device=self.device)
-        for name, value in self._terms(outputs, batch, tokens).items():
+        for name, value in losses.terms(outputs, batch, tokens, self.recipe.losses).items():
             total = total + getattr(self.recipe.losses, name) * value
             self.log(f"loss_{name}", value.detach(), on_step=False, on_epoch=True)
         self.log("loss", total.detach(), on_step=True, on_epoch=True, prog_bar=True)
         return total
-
-    def _terms(
-        self, outputs: dict[str, Tensor], batch: Batch, tokens: Tensor | None
-    ) -> dict[str, Tensor]:
-        weights, truth = self.recipe.losses, batch["nuclei"]
-        terms = {
-            name: getattr(losses, name)(outputs["nuclei"], truth)
-            for name in ("cross_entropy", "focal", "dice", "released_dice")
-            if getattr(weights, name)
-        }
-        if "distance" in outputs and weights.distance:
-            terms["distance"] = losses.distance_error(outputs["distance"], batch["distance"])
-        if "tokens" in outputs and tokens is not None and weights.tokens:
-            predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
-            terms["tokens"] = losses.token_error(predicted, standardised(tokens))
-        return terms
 
     def validation_step(self, index: int, _: int) -> None:
         """Segment one whole image and score it."""
@@ -211,9 +194,3 @@ class DistillationTraining(_Training):
         centred = F.cosine_similarity(*pair).mean()
         self.log("validation_cosine", cosine, batch_size=1, prog_bar=True)
         self.log("validation_cosine_standardised", centred, batch_size=1, prog_bar=True)
-
-
-def standardised(tokens: Tensor) -> Tensor:
-    """Bring each channel of tokens, (B, 256, h, w), to mean 0 and variance 1 over the batch."""
-    mean = tokens.mean((0, 2, 3), keepdim=True)
-    return (tokens - mean) / (tokens.std((0, 2, 3), keepdim=True) + 1e-6)

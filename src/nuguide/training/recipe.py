@@ -3,13 +3,14 @@
 import json
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from nuguide.errors import RecipeError
-from nuguide.evaluation.controls import Control
+from nuguide.guides.controls import Control
 from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, TrainingData
 from nuguide.units import MPP_RANGE
 
@@ -248,6 +249,28 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
     for key, value in (changes or {}).items():
         _assign(values, key.split("."), value)
     return checked_recipe(values, str(source))
+
+
+def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Read what ``--set KEY=VALUE`` says: values as TOML, a bare word as a text.
+
+    Raises
+    ------
+    RecipeError
+        If one is not of that form.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise RecipeError(
+                f"--set says {text!r}; expected KEY=VALUE; write it such as --set steps=500"
+            )
+        try:
+            values[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = value
+    return values
 
 
 def checked_recipe(values: dict[str, Any], source: str) -> Recipe:

@@ -125,7 +125,7 @@ def read_grid(name_or_path: str | Path) -> Grid:
         raise RecipeError(f"{source}: {first_fault(error, 'grids')}; correct it") from error
 
 
-def planned(grid: Grid, recipe: str | Path) -> Iterator[Planned]:
+def planned(grid: Grid, recipe: str | Path, changes: Changes | None = None) -> Iterator[Planned]:
     """List the trainings of a grid, seed by seed, so that the first rows soon can be compared.
 
     Parameters
@@ -134,6 +134,8 @@ def planned(grid: Grid, recipe: str | Path) -> Iterator[Planned]:
         Variants and seeds.
     recipe : str or Path
         What the variants change; see ``read_recipe``.
+    changes : dict, optional
+        What is changed in all of them alike, after the grid.
 
     Raises
     ------
@@ -143,7 +145,7 @@ def planned(grid: Grid, recipe: str | Path) -> Iterator[Planned]:
     for seed in grid.seeds:
         for name, variant in grid.variants.items():
             own = {"name": f"{name}-s{seed}", "seed": seed}
-            made = read_recipe(recipe, {**grid.set, **variant.set, **own})
+            made = read_recipe(recipe, {**grid.set, **variant.set, **(changes or {}), **own})
             if not isinstance(made, SegmentationRecipe):
                 raise RecipeError(
                     f"{recipe} is the recipe of a distillation; expected that of a segmentation; "

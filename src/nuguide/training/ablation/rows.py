@@ -8,8 +8,8 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide.errors import InputError, OutputError
-from nuguide.evaluation.controls import Control
 from nuguide.files import make_folder, replacing
+from nuguide.guides.controls import Control
 from nuguide.models.card import Text
 from nuguide.training.recipe import Recipe, checked_recipe
 

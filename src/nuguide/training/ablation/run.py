@@ -13,10 +13,11 @@ from filelock import FileLock, Timeout
 
 from nuguide.datasets.base import Sample, Split
 from nuguide.datasets.opening import open_dataset
-from nuguide.evaluation.controls import Control, controlled
+from nuguide.evaluation.controls import controlled
 from nuguide.evaluation.evaluate import evaluate
 from nuguide.evaluation.prediction import Predictor
 from nuguide.files import make_folder
+from nuguide.guides.controls import Control
 from nuguide.models.model import Model
 from nuguide.segmentation.run import on_device, segment_array
 from nuguide.training.ablation.grid import Planned

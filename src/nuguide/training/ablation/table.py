@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from nuguide.errors import InputError
-from nuguide.evaluation.controls import Control
 from nuguide.evaluation.intervals import Interval
 from nuguide.evaluation.seeds import RULE, crossed_mean
+from nuguide.guides.controls import Control
 from nuguide.training.ablation.grid import Grid
 from nuguide.training.ablation.rows import Row
 
