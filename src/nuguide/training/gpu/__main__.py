@@ -1,0 +1,120 @@
+"""`scripts/train_gpu`: pack here, train on a machine with a GPU, unpack here."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from nuguide.errors import InputError, NuguideError
+
+PACK, STATES = Path("work/gpu"), Path("runs/gpu-states")
+BAD_INPUT = 2
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def main() -> None:
+    """Run one of the three steps."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0].startswith("--max-time"):
+        arguments = ["train", *arguments]
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.step(chosen)
+    except NuguideError as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/train_gpu", description=__doc__)
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+
+    pack = steps.add_parser("pack", help="write what the GPU machine needs")
+    pack.add_argument("recipe", help="name of a packaged recipe, or a recipe's TOML")
+    pack.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    pack.add_argument("--grid", help="train the variants of this grid, not the recipe alone")
+    pack.add_argument("--only", action="append", help="only this variant; may be repeated")
+    pack.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
+    pack.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    pack.add_argument("--out", type=Path, default=PACK)
+    pack.set_defaults(step=_pack)
+
+    train = steps.add_parser("train", help="train what was packed; the same again goes on")
+    train.add_argument("--max-time", type=seconds, required=True, help="of this call: 90s, 9m, 1h")
+    train.add_argument("--run-time", type=seconds, help="of each run, over all calls")
+    train.add_argument("--pack", type=Path, default=PACK, help="folder that was packed")
+    train.add_argument("--runs", type=Path, default=STATES, help="keeps states between calls")
+    train.add_argument("--out", type=Path, default=Path("work/gpu-out"), help="gets the results")
+    train.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    train.set_defaults(step=_train)
+
+    unpack = steps.add_parser("unpack", help="make runs and models of what came back")
+    unpack.add_argument("folder", type=Path, help="what train wrote to --out")
+    unpack.add_argument("--out", type=Path, default=Path("runs/gpu"), help="gets a run's folders")
+    unpack.set_defaults(step=_unpack)
+    return parser
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 90s, 9m or 1h.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected such as 90s, 9m or 1h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _pack(chosen: argparse.Namespace) -> None:
+    # Here, not above: the GPU machine has nothing of what these need.
+    from nuguide.training.ablation.grid import planned, read_grid
+    from nuguide.training.gpu.pack import pack
+    from nuguide.training.recipe import SegmentationRecipe, parsed_changes, read_recipe
+
+    changes = parsed_changes(chosen.set)
+    if chosen.grid is None:
+        made = [read_recipe(chosen.recipe, changes)]
+    else:
+        made = [
+            each.recipe
+            for each in planned(read_grid(chosen.grid), chosen.recipe, changes)
+            if (not chosen.only or each.variant in chosen.only)
+            and (not chosen.seed or each.recipe.seed in chosen.seed)
+        ]
+    recipes = [each for each in made if isinstance(each, SegmentationRecipe)]
+    if not recipes:
+        raise InputError(
+            "nothing is chosen to train; expected a segmentation's recipe, or variants and seeds "
+            "of the grid; check --only and --seed"
+        )
+    size = pack(recipes, chosen.data, chosen.out)
+    print(f"{len(recipes)} runs packed in {chosen.out}: {size / 2**20:.1f} MiB")
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    from nuguide.training.gpu.session import run_session
+
+    run_session(
+        chosen.pack,
+        chosen.runs,
+        chosen.out,
+        chosen.max_time,
+        run_seconds=chosen.run_time,
+        device=chosen.device,
+        say=lambda line: print(line, flush=True),
+    )
+
+
+def _unpack(chosen: argparse.Namespace) -> None:
+    from nuguide.training.gpu.unpack import unpack
+
+    for run in unpack(chosen.folder, chosen.out):
+        print(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Pack what a GPU machine needs: tissue, targets, guides' weights, recipes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from nuguide import __version__
+from nuguide.datasets.base import Sample
+from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.resampling import resampled
+from nuguide.errors import RecipeError
+from nuguide.files import make_folder, replacing
+from nuguide.guides import cache
+from nuguide.guides.registry import Layout, guide_entry
+from nuguide.training.finish import load_student
+from nuguide.training.fit import fitted_on
+from nuguide.training.gpu.arrays import Unsigned, squeezed
+from nuguide.training.gpu.plan import DATA_FILE, MAX_BYTES, PLAN_FILE
+from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.targets import normalised_distance
+
+ADVICE = "give another --out"
+
+
+def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
+    """Write a pack for some trainings on one data set.
+
+    Images to fit on are brought to the scale at which the recipe's strongest zoom shows them, and
+    their targets with them; those of validation to the recipe's um/px.
+
+    Parameters
+    ----------
+    recipes : sequence of SegmentationRecipe
+        With different names; equal in data, um/px and range of zoom.
+    data : Path
+        The data set's folder.
+    out : Path
+        Gets the two files.
+
+    Returns
+    -------
+    int
+        Bytes of both.
+
+    Raises
+    ------
+    RecipeError
+        If the recipes need different data, a guide cannot travel, or the pack becomes too large.
+    """
+    first = recipes[0]
+    alike = {(r.split, r.n_images, r.mpp, r.augmentation.scale[1]) for r in recipes}
+    if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
+        raise RecipeError(
+            "the recipes of a pack differ in split, n_images, mpp, zoom or share a name; expected "
+            "equal ones under different names; pack them apart"
+        )
+    writer = _Writer()
+    fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
+    for number, sample in enumerate(fitted_on(first, data)):
+        seen = resampled(sample, fit_mpp)
+        writer.add_picture(f"fit.{number}.image", seen.image)
+        writer.add_picture(f"fit.{number}.distance", _in_bytes(seen))
+    validation = [resampled(sample, first.mpp) for sample in open_dataset(data, "validation")]
+    for number, sample in enumerate(validation):
+        writer.add_picture(f"validation.{number}.image", sample.image)
+        writer.add_picture(f"validation.{number}.labels", _compact(sample.labels))
+    guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
+    plan = {
+        "nuguide": __version__,
+        "data": data.resolve().name,
+        "fit_mpp": fit_mpp,
+        "validation": [sample.name for sample in validation],
+        "pictures": writer.pictures,
+        "guides": guides,
+        "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
+    }
+    return _write(plan, writer.arrays, out)
+
+
+class _Writer:
+    """Gathers arrays by key, and what is needed to read pictures back."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.pictures: dict[str, dict[str, Any]] = {}
+
+    def add_picture(self, key: str, picture: Unsigned) -> None:
+        self.arrays[key] = squeezed(picture)
+        self.pictures[key] = {"shape": list(picture.shape), "dtype": picture.dtype.name}
+
+
+def _in_bytes(sample: Sample) -> NDArray[np.uint8]:
+    """Return the normalised distance in steps of 1/255, at least one step inside a nucleus."""
+    distance = normalised_distance(sample.labels)
+    steps = np.maximum(np.rint(distance * 255), sample.labels > 0)
+    return steps.astype(np.uint8)
+
+
+def _compact(labels: NDArray[np.int32]) -> NDArray[np.uint16]:
+    _, numbers = np.unique(labels, return_inverse=True)
+    numbers = numbers.reshape(labels.shape) + (0 if (labels == 0).any() else 1)
+    return numbers.astype(np.uint16)
+
+
+def _add_guide(writer: _Writer, recipe: SegmentationRecipe) -> dict[str, Any]:
+    """Add the weights of a recipe's guide, each once, and say how to build it there."""
+    guide = recipe.guide
+    if guide.kind == "none":
+        return {"kind": "none"}
+    prefix = f"guide.{guide.kind}.{guide.name}."
+    if guide.kind == "student":
+        student = load_student(Path(guide.name))
+        arrays = {key: value.numpy() for key, value in student.state_dict().items()}
+        options, field_um = student.options, None
+    else:
+        arrays, options = _tinyvit(guide.name), {}
+        field_um = guide.field_um or guide_entry(guide.name).field_um
+    writer.arrays |= {prefix + key: value for key, value in arrays.items()}
+    return {"kind": guide.kind, "prefix": prefix, "options": options, "field_um": field_um}
+
+
+def _tinyvit(name: str) -> dict[str, NDArray[Any]]:
+    """Return the weights of a TinyViT guide as float16, half of what they are here."""
+    entry = guide_entry(name)
+    record = cache.find(name)
+    if entry.layout is not Layout.TINYVIT or record is None:
+        raise RecipeError(
+            f"guide {name!r} cannot travel to a GPU; expected tinyvit-sam, added to the cache, or "
+            "a student; larger encoders do not fit the pack"
+        )
+    state = cache.read(record, f"add {name} again")
+    return {
+        key: value.half().numpy() if value.is_floating_point() else value.numpy()
+        for key, value in state.items()
+    }
+
+
+def _write(plan: dict[str, Any], arrays: dict[str, NDArray[Any]], out: Path) -> int:
+    text, content = json.dumps(plan, indent=1, allow_nan=False), save(arrays)
+    size = len(text) + len(content)
+    if size > MAX_BYTES:
+        raise RecipeError(
+            f"the pack has {size / 2**20:.0f} MiB; expected at most {MAX_BYTES >> 20}, what a lent "
+            "machine takes; fit on fewer images (n_images), or at a coarser mpp"
+        )
+    make_folder(out, ADVICE)
+    with replacing(out / DATA_FILE, ADVICE) as aside:
+        aside.write_bytes(content)
+    with replacing(out / PLAN_FILE, ADVICE) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return size

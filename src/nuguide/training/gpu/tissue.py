@@ -1,0 +1,148 @@
+"""All annotated tissue on the device, and a guide's tokens of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nuguide.guides.base import Embedding, Guide
+from nuguide.guides.controls import derangement
+from nuguide.guides.fields import encode_extent
+from nuguide.guides.student import StudentGuide
+from nuguide.guides.tinyvit import TinyVitSamGuide
+from nuguide.training.gpu.plan import Pack
+
+if TYPE_CHECKING:
+    from nuguide.training.recipe import SegmentationRecipe
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """The images to fit on, in one tensor each; smaller ones fill its top left corner.
+
+    Attributes
+    ----------
+    images : Tensor
+        (N, 3, H, W) uint8 RGB.
+    distance : Tensor
+        (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255, above 0
+        in every nucleus.
+    sizes : Tensor
+        (N, 2) float32: true height and width of each, px.
+    mpp : float
+        um/px.
+    """
+
+    images: Tensor
+    distance: Tensor
+    sizes: Tensor
+    mpp: float
+
+
+@dataclass(frozen=True)
+class ValidationImage:
+    """An image of validation at the um/px the network works at.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    rgb : ndarray
+        (H, W, 3) uint8.
+    labels : ndarray
+        (H, W) int32.
+    """
+
+    name: str
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+class KnownTokens:
+    """A guide that hands out tokens that were made before."""
+
+    field_um = None
+
+    def __init__(self, tokens: Tensor, token_um: float, name: str, sha256: str):
+        self.tokens, self.token_um, self.name, self.sha256 = tokens, token_um, name, sha256
+
+    def encode(self, rgb: NDArray[np.uint8], mpp: float) -> Embedding:
+        """Return the tokens, whatever is shown."""
+        return Embedding(self.tokens[None].float(), self.token_um, self.name, self.sha256)
+
+
+def read_tissue(pack: Pack, device: torch.device) -> Tissue:
+    """Unpack the images to fit on."""
+    images: list[Tensor] = []
+    distances: list[Tensor] = []
+    while f"fit.{len(images)}.image" in pack.arrays:
+        number = len(images)
+        images.append(torch.from_numpy(pack.picture(f"fit.{number}.image")).movedim(-1, 0))
+        distances.append(torch.from_numpy(pack.picture(f"fit.{number}.distance"))[None])
+    sizes = torch.tensor([image.shape[1:] for image in images], dtype=torch.float32)
+    return Tissue(
+        stacked(images).to(device),
+        stacked(distances).to(device),
+        sizes.to(device),
+        pack.values["fit_mpp"],
+    )
+
+
+def read_validation(pack: Pack) -> list[ValidationImage]:
+    """Unpack the images of validation."""
+    return [
+        ValidationImage(
+            name,
+            np.asarray(pack.picture(f"validation.{number}.image"), np.uint8),
+            pack.picture(f"validation.{number}.labels").astype(np.int32),
+        )
+        for number, name in enumerate(pack.values["validation"])
+    ]
+
+
+def stacked(maps: Sequence[Tensor]) -> Tensor:
+    """Stack maps (C, h, w) of any size into (N, C, H, W); what is missing is zero."""
+    height, width = (max(each.shape[side] for each in maps) for side in (1, 2))
+    return torch.stack(
+        [F.pad(each, (0, width - each.shape[2], 0, height - each.shape[1])) for each in maps]
+    )
+
+
+def build_guide(pack: Pack, recipe: "SegmentationRecipe", device: torch.device) -> Guide | None:
+    """Build the guide of a recipe from the weights that travelled; None where it has none."""
+    about: dict[str, Any] = pack.values["guides"][recipe.name]
+    if about["kind"] == "none":
+        return None
+    state = {key: torch.from_numpy(value) for key, value in pack.weights(about["prefix"]).items()}
+    if about["kind"] == "student":
+        student = StudentGuide(**about["options"])
+        student.load_state_dict(state)
+        return student.to(device).eval().requires_grad_(False)
+    whole = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+    return TinyVitSamGuide(whole, about["field_um"]).to(device)
+
+
+def tokens_of(
+    guide: Guide, images: Sequence[NDArray[np.uint8]], mpp: float, recipe: "SegmentationRecipe"
+) -> tuple[list[Tensor], float]:
+    """Encode images, (H, W, 3) uint8 at ``mpp``, and apply the recipe's control.
+
+    Returns
+    -------
+    tokens : list of Tensor
+        (256, h, w) float16 each, on the guide's device.
+    token_um : float
+        Side of a token, um.
+    """
+    made = [encode_extent(guide, rgb, mpp) for rgb in images]
+    tokens = [each.values[0].half() for each in made]
+    if recipe.guide_control == "zeroed":
+        tokens = [torch.zeros_like(each) for each in tokens]
+    elif recipe.guide_control == "shuffled":
+        tokens = [tokens[other] for other in derangement(len(tokens), recipe.seed)]
+    return tokens, made[0].token_um

@@ -1,0 +1,88 @@
+"""Take back what a GPU machine trained: run folders as if they had been trained here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nuguide.errors import InputError
+from nuguide.files import make_folder, replacing
+from nuguide.training.claim import claim, refuse_another_run
+from nuguide.training.finish import TRAINED_FILE, best_path, finish, load_student
+from nuguide.training.gpu.pieces import read_pieces
+from nuguide.training.gpu.session import SCORES_FILE
+from nuguide.training.recipe import SegmentationRecipe, checked_recipe
+
+ADVICE = "give another --out"
+
+
+def unpack(folder: Path, out: Path) -> list[Path]:
+    """Make a run's folder, with its model and card, of each run whose weights came back.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``run_session`` wrote.
+    out : Path
+        Gets a folder of each run's name: ``recipe.json``, ``checkpoints/best.ckpt``,
+        ``trained.json`` (budget, scores there, history) and ``model/``.
+
+    Returns
+    -------
+    list of Path
+        The runs' folders.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or a run was not finished.
+    OutputError
+        If a folder holds the run of another recipe, or cannot be written.
+    """
+    made = []
+    for result in _results(folder):
+        if not result["weights"]:
+            continue
+        recipe = checked_recipe(result["recipe"], f"{folder / SCORES_FILE}")
+        if not isinstance(recipe, SegmentationRecipe):
+            raise InputError(
+                f"{recipe.name} is a distillation; expected a segmentation, which a GPU machine "
+                "trains; fetch the files of the GPU machine again"
+            )
+        run = out / recipe.name
+        refuse_another_run(run, recipe)
+        state = read_pieces(folder, result["weights"], recipe.name)
+        claim(run, recipe)
+        make_folder(best_path(run).parent, ADVICE)
+        checkpoint = {"state_dict": {f"network.{key}": x for key, x in state.items()}}
+        if recipe.guide.kind == "student":
+            student = load_student(Path(recipe.guide.name)).state_dict()
+            checkpoint["state_dict"] |= {f"guide.{key}": x for key, x in student.items()}
+        with replacing(best_path(run), ADVICE) as aside:
+            torch.save(checkpoint, aside)
+        with replacing(run / TRAINED_FILE, ADVICE) as aside:
+            aside.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        finish(run)
+        made.append(run)
+    return made
+
+
+def _results(folder: Path) -> list[dict[str, Any]]:
+    path = folder / SCORES_FILE
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        unfinished = [each["name"] for each in results if not each["finished"]]
+        if not all(isinstance(each["weights"], list) for each in results):
+            raise TypeError("weights")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); expected the scores of a "
+            "training on a GPU; fetch the files of the GPU machine again"
+        ) from error
+    if unfinished:
+        raise InputError(
+            f"{', '.join(unfinished)} is not finished; expected runs whose time is used up; call "
+            "scripts/train_gpu again there, with the same --runs"
+        )
+    return list(results)

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.resampling import resampled
+from nuguide.errors import InputError, RecipeError
+from nuguide.training.finish import load_student
+from nuguide.training.gpu import pack as packing
+from nuguide.training.gpu.pack import pack
+from nuguide.training.gpu.plan import as_recipe, read_pack
+from nuguide.training.gpu.tissue import build_guide, read_tissue, read_validation
+from nuguide.training.recipe import read_recipe
+from nuguide.training.targets import normalised_distance
+
+CPU = torch.device("cpu")
+
+
+def test_tissue_and_targets_come_back(packed: Path, recipes, data_with_two_of_validation: Path):
+    data, mpp = data_with_two_of_validation, 0.5 / recipes[0].augmentation.scale[1]
+    tissue = read_tissue(read_pack(packed), CPU)
+    assert tissue.mpp == pytest.approx(mpp)
+    for number, sample in enumerate(open_dataset(data, "fit")):
+        seen = resampled(sample, mpp)
+        image = tissue.images[number].movedim(0, -1).numpy()
+        np.testing.assert_array_equal(image, seen.image)
+        distance = tissue.distance[number, 0].numpy()
+        assert np.abs(distance / 255 - normalised_distance(seen.labels)).max() <= 0.5 / 255 + 1e-6
+        np.testing.assert_array_equal(distance > 0, seen.labels > 0)
+    for image, sample in zip(
+        read_validation(read_pack(packed)), open_dataset(data, "validation"), strict=True
+    ):
+        seen = resampled(sample, 0.5)
+        assert image.name == sample.name
+        np.testing.assert_array_equal(image.rgb, seen.image)
+        pairs = np.unique(np.stack([image.labels.ravel(), seen.labels.ravel()]), axis=1)
+        assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1], "renumbered alone"
+
+
+def test_the_student_comes_back(packed: Path, recipes, student_run: Path):
+    there = build_guide(read_pack(packed), recipes[1], CPU)
+    assert there.sha256 == load_student(student_run).sha256
+    assert build_guide(read_pack(packed), recipes[0], CPU) is None
+
+
+@pytest.mark.parametrize("name", ["default", "guided"])
+def test_plain_values_have_the_attributes_of_a_recipe(name: str):
+    recipe = read_recipe(name)
+    plain = as_recipe(json.loads(recipe.model_dump_json()))
+    assert plain.network.options == json.loads(json.dumps(recipe.network.options))
+    for part in ("losses", "decoding", "augmentation"):
+        for key, value in getattr(recipe, part).model_dump().items():
+            there = getattr(getattr(plain, part), key)
+            assert there == (list(value) if isinstance(value, tuple) else value)
+    assert (plain.seed, plain.batch, plain.guide_control) == (0, 4, "guided")
+
+
+def test_a_pack_that_is_too_large_is_refused(recipes, data: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(packing, "MAX_BYTES", 10_000)
+    with pytest.raises(RecipeError, match=r"the pack has .* MiB; expected at most"):
+        pack(recipes[:1], data, tmp_path / "gpu")
+    assert not (tmp_path / "gpu").exists()
+
+
+@pytest.mark.parametrize("change", [{"split": "train"}, {"mpp": 0.25}, {"name": "plain"}])
+def test_recipes_that_need_different_data_are_packed_apart(
+    recipes, make_segmentation, data: Path, tmp_path: Path, change: dict
+):
+    other = make_segmentation(**({"name": "other"} | change))
+    with pytest.raises(RecipeError, match="pack them apart"):
+        pack([recipes[0], other], data, tmp_path)
+
+
+def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tmp_path: Path):
+    guide = {"kind": "named", "name": "sam-vit-b"}
+    with pytest.raises(RecipeError, match="'sam-vit-b' cannot travel to a GPU"):
+        pack([make_segmentation(guide=guide)], data, tmp_path)
+
+
+def test_a_damaged_pack_is_one_clear_line(packed: Path, tmp_path: Path):
+    for name in ("plan.json", "data.safetensors"):
+        (tmp_path / name).write_bytes((packed / name).read_bytes()[:100])
+        with pytest.raises(InputError, match="is no whole pack"):
+            read_pack(tmp_path)
+        (tmp_path / name).write_bytes((packed / name).read_bytes())
+    assert read_pack(tmp_path).values["data"]

@@ -1,0 +1,214 @@
+"""The whole way: packed here, trained where most packages are missing, taken back."""
+
+import json
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.resampling import resampled
+from nuguide.errors import InputError, RecipeError
+from nuguide.evaluation.score import score
+from nuguide.models.registry import load
+from nuguide.segmentation.decoding import Maps, decode
+from nuguide.segmentation.predictor import predict_maps
+from nuguide.training.fit import fit, is_finished, seconds_trained, steps_done
+from nuguide.training.gpu.__main__ import seconds
+from nuguide.training.gpu.augmentation import Draws
+from nuguide.training.gpu.plan import read_pack
+from nuguide.training.gpu.run import Run
+from nuguide.training.gpu.scoring import divided
+from nuguide.training.gpu.session import run_session
+from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
+from nuguide.training.gpu.unpack import unpack
+from nuguide.training.targets import normalised_distance
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(packed: Path, bare_machine, tmp_path_factory) -> Path:
+    """Return what a bare machine sent back."""
+    folder = tmp_path_factory.mktemp("there")
+    done = bare_machine(
+        *("-m", "nuguide.training.gpu", "--max-time", "90s", "--run-time", "1s"),
+        *("--pack", str(packed), "--runs", str(folder / "runs"), "--out", str(folder / "out")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "plain: finished" in done.stdout
+    assert "guided: finished" in done.stdout
+    return folder / "out"
+
+
+def test_scores_and_weights_come_back(trained: Path):
+    assert {path.name for path in trained.iterdir()} == {"scores.json", "weights-1.safetensors"}
+    plain, guided = json.loads((trained / "scores.json").read_text())
+    for result in (plain, guided):
+        assert result["finished"]
+        assert result["steps"] >= 1
+        assert result["seconds"] >= 1
+        assert result["history"][-1]["last"]
+        assert 0 <= result["best"]["aji"] <= 1
+        assert len(result["images"]) == 2
+        mean = np.mean([image["aji"] for image in result["images"]])
+        assert mean == pytest.approx(result["best"]["aji"])
+        assert len({each["seconds"] for each in result["history"]}) == len(result["history"])
+    assert guided["parameters"] > plain["parameters"]
+
+
+def test_what_came_back_is_a_finished_run_with_its_model(
+    trained: Path, recipes, sample, tmp_path: Path
+):
+    runs = unpack(trained, tmp_path / "runs")
+    assert [run.name for run in runs] == ["plain", "guided"]
+    for run, recipe in zip(runs, recipes, strict=True):
+        result = json.loads((run / "trained.json").read_text())
+        assert is_finished(run, recipe)
+        assert steps_done(run) == result["steps"]
+        assert seconds_trained(run) == pytest.approx(result["seconds"])
+        model = load(run / "model")
+        assert model.card.name == recipe.name
+        maps = predict_maps(model, sample.image)
+        assert maps.foreground.shape == sample.labels.shape
+        assert np.isfinite(maps.foreground).all()
+        # The ablation and train take such a run as it is.
+        assert fit(recipe, tmp_path / "absent", run) == run / "checkpoints" / "best.ckpt"
+    assert unpack(trained, tmp_path / "runs") == runs
+
+
+def test_the_model_scores_here_what_it_scored_there(
+    trained: Path, data_with_two_of_validation: Path, tmp_path: Path
+):
+    """Half precision and SciPy's Gaussian change little."""
+    (run, _) = unpack(trained, tmp_path / "runs")
+    result = json.loads((run / "trained.json").read_text())
+    model = load(run / "model")
+    for image, sample in zip(
+        result["images"], open_dataset(data_with_two_of_validation, "validation"), strict=True
+    ):
+        seen = resampled(sample, model.card.mpp)
+        here = score(seen.labels, decode(predict_maps(model, seen.image), model.card.decoding))
+        assert here["dice_foreground"] == pytest.approx(image["dice_foreground"], abs=0.02)
+
+
+def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Path, monkeypatch):
+    said: list[str] = []
+    folders = (packed, tmp_path / "runs", tmp_path / "out")
+    monkeypatch.setattr("nuguide.training.gpu.session.RESERVE", 0.0)
+    run_session(*folders, 1.5, run_seconds=1.0, say=said.append)
+    first, second = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert not second["finished"], "there is not time for both"
+    with pytest.raises(InputError, match="is not finished; expected"):
+        unpack(tmp_path / "out", tmp_path / "here")
+    run_session(*folders, 60.0, run_seconds=1.0, say=said.append)
+    plain, guided = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert plain["finished"]
+    assert guided["finished"]
+    assert plain["steps"] >= first.get("steps", 0)
+    before = (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns
+    run_session(*folders, 60.0, run_seconds=1.0, say=said.append)
+    assert (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns == before, "finished is finished"
+
+
+class NoScorer:
+    """A scorer that holds images and is never asked for scores."""
+
+    def __init__(self, images):
+        self.images = images
+
+
+@pytest.fixture
+def make_run(packed: Path, recipes, tmp_path: Path):
+    def make(**changes) -> Run:
+        pack = read_pack(packed)
+        recipe = recipes[0].model_copy(update=changes)
+        tissue, scorer = read_tissue(pack, CPU), NoScorer(read_validation(pack))
+        return Run(recipe, tissue, None, scorer, 100.0, tmp_path / "state.pt")
+
+    return make
+
+
+def test_a_run_goes_on_from_its_state(make_run):
+    run = make_run()
+    run.train(deadline=0.0)
+    assert run.progress.step == 0
+    for _ in range(3):
+        run._step(Draws(0, CPU))
+    run._save()
+    again = make_run()
+    assert again.progress.step == 3
+    state = run.network.state_dict()
+    assert all(torch.equal(x, state[key]) for key, x in again.network.state_dict().items())
+    averages = run.averaged.state_dict()
+    assert all(torch.equal(x, averages[key]) for key, x in again.averaged.state_dict().items())
+    moments = [each.optimiser.state_dict()["state"][0]["exp_avg"] for each in (run, again)]
+    assert torch.equal(*moments)
+
+
+def test_training_lowers_the_loss(make_run):
+    run, draws = make_run(batch=4), Draws(0, CPU)
+    losses = [float(run._step(draws)) for _ in range(30)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_run):
+    run = make_run()
+    with pytest.raises(RecipeError, match="plain: the loss is nan after 0 steps"):
+        run._look(float("nan"))
+
+
+def test_tokens_are_under_the_recipes_control(fake_teacher, make_segmentation):
+    images = [np.full((64, 64, 3), value, np.uint8) for value in (0, 90, 200)]
+    guide = {"kind": "named", "name": "tinyvit-sam", "field_um": 128.0}
+    made = {
+        control: tokens_of(
+            fake_teacher, images, 0.5, make_segmentation(guide=guide, guide_control=control, seed=3)
+        )
+        for control in ("guided", "zeroed", "shuffled")
+    }
+    guided, token_um = made["guided"]
+    assert token_um == 2.0
+    assert guided[0].dtype is torch.float16
+    assert not any(each.any() for each in made["zeroed"][0])
+    shuffled = made["shuffled"][0]
+    places = [
+        next(i for i, own in enumerate(guided) if torch.equal(own, each)) for each in shuffled
+    ]
+    assert sorted(places) == [0, 1, 2]
+    assert all(place != own for own, place in enumerate(places))
+
+
+def test_nuclei_are_divided_without_opencv_as_with_it(sample, make_segmentation):
+    distance = normalised_distance(sample.labels)
+    noisy = distance + np.random.default_rng(0).normal(0, 0.05, distance.shape)
+    decoding = make_segmentation().decoding
+    for with_head in (True, False):
+        foreground = (sample.labels > 0).astype(np.float32)
+        maps = Maps(foreground, noisy.astype(np.float32) if with_head else None, 0.5)
+        here, there = decode(maps, decoding), divided(maps, decoding)
+        assert here.max() == there.max() > 1
+        assert (here == there).mean() > 0.99
+    empty = Maps(np.zeros((8, 8), np.float32), None, 0.5)
+    assert not divided(empty, decoding).any()
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("9m", 540), ("1.5h", 5400)])
+def test_times_are_read_with_their_unit(text: str, value: float):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["9", "m", "0s", "-1m", "9 m", "nan"])
+def test_what_is_no_time_is_refused(text: str):
+    with pytest.raises(ArgumentTypeError, match="is no time"):
+        seconds(text)
+
+
+@pytest.mark.parametrize("content", ["", "[{}]", '[{"name": "a", "finished": true}]'])
+def test_damaged_scores_are_one_clear_line(tmp_path: Path, content: str):
+    (tmp_path / "scores.json").write_text(content)
+    with pytest.raises(InputError, match=r"scores\.json cannot be read"):
+        unpack(tmp_path, tmp_path / "runs")
