@@ -13,6 +13,7 @@ from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError, RecipeError
 from nuguide.evaluation.score import score
 from nuguide.models.registry import load
+from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.fit import fit, is_finished, seconds_trained, steps_done
@@ -153,6 +154,26 @@ def test_training_lowers_the_loss(make_run):
     run, draws = make_run(batch=4), Draws(0, CPU)
     losses = [float(run._step(draws)) for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("fusion", ["none", "released", "paper", "cross", "distil"])
+def test_every_way_of_guidance_trains_in_mixed_precision(fusion: str):
+    """As on a GPU, where the network alone runs in bfloat16."""
+    torch.manual_seed(0)
+    network = build_network("eunet3plus", width=2, fusion=fusion, heads=["nuclei", "distance"])
+    tokens = torch.randn(2, 256, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(torch.rand(2, 3, 64, 64), tokens)
+    assert outputs["nuclei"].dtype is torch.bfloat16
+    sum(x.float().square().mean() for x in outputs.values()).backward()
+    gradients = [each.grad for each in network.parameters() if each.grad is not None]
+    assert len(gradients) > 20
+    assert all(each.isfinite().all() for each in gradients)
+
+
+def test_a_device_that_is_not_there_is_one_clear_line(packed: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=r"--device 'cuda:99' cannot be used"):
+        run_session(packed, tmp_path / "runs", tmp_path / "out", 1.0, device="cuda:99")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(make_run):

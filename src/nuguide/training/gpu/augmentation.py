@@ -169,9 +169,12 @@ def stained(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
     if not chosen.stain:
         return image
     count = len(image)
-    unmixing = torch.tensor(unit_stains(), dtype=torch.float32, device=image.device)
+    unmixing, inverse = (
+        torch.tensor(matrix, dtype=torch.float32, device=image.device)
+        for matrix in (unit_stains(), np.linalg.inv(unit_stains()))
+    )
     density = -torch.log((image.clamp(0, 255) + 1) / 256)
-    amounts = torch.einsum("bcyx,cs->bsyx", density, torch.linalg.inv(unmixing))
+    amounts = torch.einsum("bcyx,cs->bsyx", density, inverse)
     others = torch.tensor(
         np.stack(list(OTHER_STAINS.values())), dtype=torch.float32, device=image.device
     )

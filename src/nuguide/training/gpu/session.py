@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nuguide import __version__
+from nuguide.errors import InputError
 from nuguide.files import make_folder, replacing
 from nuguide.training.gpu.pieces import write_pieces
 from nuguide.training.gpu.plan import Pack, read_pack
@@ -61,7 +62,7 @@ def run_session(
         If the pack is damaged, a folder cannot be written, or a loss is not finite.
     """
     began = time.monotonic()
-    chosen = torch.device(_best() if device == "auto" else device)
+    chosen = _device(device)
     pack = read_pack(folder)
     make_folder(runs, "give another --runs")
     reserve = min(RESERVE, seconds / 4)
@@ -92,8 +93,19 @@ def run_session(
         scorer.close()
 
 
-def _best() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(name: str) -> torch.device:
+    """Return a device that works; on a GPU, let it look for its fastest convolutions."""
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(best if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        raise InputError(
+            f"--device {name!r} cannot be used ({str(error).splitlines()[0]}); expected auto, cpu, "
+            "cuda or cuda:N of this machine; leave it out"
+        ) from error
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    return device
 
 
 def _remembered(runs: Path, seconds: float) -> float:
