@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
@@ -161,6 +163,58 @@ def test_a_killed_process_goes_on_as_if_never_stopped(
     assert killed.returncode == -signal.SIGKILL
     fit(recipe, data, run, progress=False)
     assert_equal_runs(whole, run)
+
+
+@pytest.mark.parametrize("fails", ["last.ckpt", "best.ckpt", "metrics.csv"])
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+    data, make_segmentation, whole: Path, tmp_path: Path, monkeypatch, fails: str
+):
+    """The disk is full when the second epoch is written."""
+    run, recipe, full = tmp_path / "run", make_segmentation(steps=STEPS), [False]
+    epochs = iter(range(STEPS))
+    start = SegmentationTraining.on_train_epoch_start
+
+    def filling(self):
+        full[0] = next(epochs) == 1
+        start(self)
+
+    write_bytes, write = Path.write_bytes, ExperimentWriter.save
+
+    def no_space(path: Path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    def to_disk(path: Path, content):
+        if full[0] and fails in path.name:
+            write_bytes(path, bytes(content)[:100])
+            no_space(path)
+        return write_bytes(path, content)
+
+    def to_log(self):
+        if full[0] and fails == "metrics.csv":
+            no_space(run / "log" / "metrics.csv")
+        write(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationTraining, "on_train_epoch_start", filling)
+        patch.setattr(Path, "write_bytes", to_disk)
+        patch.setattr(ExperimentWriter, "save", to_log)
+        patch.setattr("nuguide.training.module.score", _rising())
+        with pytest.raises(OutputError, match=rf"{fails} cannot be written \(No space left"):
+            fit(recipe, data, run, progress=False)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == set(CHECKPOINTS)
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] >= 2
+    assert load_trained(run).network is not None
+    fit(recipe, data, run, progress=False)
+    last = [read_checkpoint(each / "checkpoints" / "last.ckpt") for each in (whole, run)]
+    assert all(
+        torch.equal(x, last[1]["state_dict"][key]) for key, x in last[0]["state_dict"].items()
+    )
+
+
+def _rising():
+    """Every validation is the best so far."""
+    values = iter(np.linspace(0.1, 0.9, 20))
+    return lambda *_: {"dice_foreground": 0.0, "pq": 0.0, "aji": float(next(values))}
 
 
 def test_a_first_best_checkpoint_without_a_last_one_is_replaced(

@@ -3,18 +3,22 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.callbacks.progress import RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import RecipeError
+from nuguide.files import make_folder, unwritable
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
+from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import (
@@ -32,6 +36,8 @@ from nuguide.training.recipe import (
     SegmentationRecipe,
 )
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
+
+_ADVICE = "make room, or give another --out, and train on"
 
 
 def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
@@ -158,6 +164,7 @@ def _train(
         gradient_clip_val=recipe.clip,
         callbacks=[Timer(), *keep, *_averaging(recipe), *_bar(progress)],
         logger=open_log(out, done),
+        plugins=[_WholeCheckpoints()],
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=progress,
@@ -165,12 +172,31 @@ def _train(
         log_every_n_steps=min(10, recipe.epoch_steps),
     )
     try:
-        trainer.fit(module, ckpt_path=str(last) if done else None, weights_only=True)
+        _fit(trainer, module, last if done else None, out)
     except SystemExit as end:
         # Lightning leaves so when Ctrl-C is pressed; the program has its own way to say it.
         if trainer.interrupted:
             raise KeyboardInterrupt from end
         raise
+
+
+class _WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]  # Lightning has no types here
+    """Writes checkpoints as this package writes every file."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint, whole or not at all."""
+        place = Path(path)
+        make_folder(place.parent, _ADVICE)
+        write_checkpoint(checkpoint, place, _ADVICE)
+
+
+def _fit(trainer: L.Trainer, module: L.LightningModule, last: Path | None, out: Path) -> None:
+    try:
+        trainer.fit(module, ckpt_path=last and str(last), weights_only=True)
+    except OSError as fault:  # the log, on a full disk
+        raise unwritable(Path(fault.filename or out), fault, _ADVICE) from fault
 
 
 def fitted_on(recipe: Recipe, data: Path) -> Samples:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nuguide.errors import RecipeError
-from nuguide.files import replacing
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
 from nuguide.training import losses
+from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.gpu.augmentation import Draws, crop_tokens, draw_batch
 from nuguide.training.gpu.scoring import Scorer, Scores, mean_of
 from nuguide.training.gpu.tissue import KnownTokens, Tissue, stacked, tokens_of
@@ -258,8 +258,7 @@ class Run:
             "best": self.best,
             "progress": copy.copy(self.progress).__dict__,
         }
-        with replacing(self.state_file, _ADVICE) as aside:
-            torch.save(content, aside)
+        write_checkpoint(content, self.state_file, _ADVICE)
 
     def _resume(self) -> None:
         content = torch.load(self.state_file, map_location=self.device, weights_only=True)

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nuguide.errors import InputError
 from nuguide.files import make_folder, replacing
+from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.finish import TRAINED_FILE, best_path, finish, load_student
 from nuguide.training.gpu.pieces import read_pieces
@@ -59,8 +58,7 @@ def unpack(folder: Path, out: Path) -> list[Path]:
         if recipe.guide.kind == "student":
             student = load_student(Path(recipe.guide.name)).state_dict()
             checkpoint["state_dict"] |= {f"guide.{key}": x for key, x in student.items()}
-        with replacing(best_path(run), ADVICE) as aside:
-            torch.save(checkpoint, aside)
+        write_checkpoint(checkpoint, best_path(run), ADVICE)
         with replacing(run / TRAINED_FILE, ADVICE) as aside:
             aside.write_text(json.dumps(result, indent=1), encoding="utf-8")
         finish(run)
