@@ -20,7 +20,14 @@ from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.networks.registry import build_network
 
-RUN_FILES = ["labels.tif", "nuclei.geojson.gz", "nuclei.parquet", "overlay.png", "run.toml"]
+RUN_FILES = [
+    "labels.tif",
+    "nuclei.geojson.gz",
+    "nuclei.parquet",
+    "overlay.png",
+    "report.html",
+    "run.toml",
+]
 
 
 @pytest.fixture(scope="module")

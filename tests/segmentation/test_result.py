@@ -17,7 +17,14 @@ from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
 
-FILES = ["labels.tif", "nuclei.geojson.gz", "nuclei.parquet", "overlay.png", "run.toml"]
+FILES = [
+    "labels.tif",
+    "nuclei.geojson.gz",
+    "nuclei.parquet",
+    "overlay.png",
+    "report.html",
+    "run.toml",
+]
 
 
 def test_a_run_folder_holds_the_same_nuclei_in_every_form(

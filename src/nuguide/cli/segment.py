@@ -27,6 +27,7 @@ FILES = {
     "overlay.png": "outlines on the image",
     "overview.png": "density of nuclei over the slide",
     "tissue.png": "where tissue was found",
+    "report.html": "all at a glance, in a browser",
     "run.toml": "settings, versions, licences, scale",
 }
 
@@ -233,6 +234,8 @@ def _report(image: Path, run: "Run") -> None:
     else:
         typer.echo(f"  none found   {run.reason}")
     typer.echo(f"  scale        {run.mpp:g} um/px, from {run.mpp_source}")
+    for warning in run.record["found"].get("warnings", []):
+        typer.echo(f"  warning      {warning}")
     typer.echo(f"  files        {run.folder}/")
     for name, what in FILES.items():
         if (run.folder / name).exists():

@@ -17,6 +17,7 @@ from nuguide.segmentation.outputs import (
     opened_canvas,
     summary,
     write_outputs,
+    write_page,
 )
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import (
@@ -25,6 +26,7 @@ from nuguide.segmentation.record import (
     check_folder,
     configuration_of,
     is_finished,
+    record_of,
     write_record,
 )
 from nuguide.segmentation.region import Piece, Task
@@ -198,7 +200,11 @@ class Job:
         }
         if not found["nuclei"]:
             found["reason"] = why_nothing(self.slide, self._area)
-        write_record(self._folder, self._configuration, found, self._card)
+        if self.slide.warnings:
+            found["warnings"] = list(self.slide.warnings)
+        record = record_of(self._configuration, found, self._card)
+        write_page(self._folder, self.slide, record, self._area.mask)
+        write_record(self._folder, record)
         self._ledger.close()
         remove_ledger(self._folder)
         return Run(self._folder)

@@ -19,6 +19,7 @@ from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import write_overview, write_tissue
+from nuguide.export.report import write_report
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
 from nuguide.slides.reader import Slide
 from nuguide.slides.tissue import Tissue
@@ -30,6 +31,7 @@ GEOJSON_FILE = "nuclei.geojson.gz"
 CSV_FILE = "nuclei.csv"
 TIFF_FILE = "labels.tif"
 ZARR_FOLDER = "labels.ome.zarr"
+REPORT_FILE = "report.html"
 OVERLAY_FILE = "overlay.png"
 OVERVIEW_FILE = "overview.png"
 TISSUE_FILE = "tissue.png"
@@ -67,7 +69,8 @@ class Outputs:
             NUCLEI_FILE,
             *([CSV_FILE] if self.csv else []),
             *([label_file] if label_file else []),
-            *([OVERVIEW_FILE] if slide.streams else [OVERLAY_FILE]),
+            OVERVIEW_FILE if slide.streams else OVERLAY_FILE,
+            REPORT_FILE,
         )
 
 
@@ -130,6 +133,28 @@ def _write_overview(folder: Path, slide: Slide, tissue: Tissue | None) -> None:
     write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
     if tissue is not None:
         write_tissue(thumbnail, tissue.mask, folder / TISSUE_FILE, size_um)
+
+
+def write_page(
+    folder: Path, slide: Slide, record: dict[str, Any], tissue: Tissue | None = None
+) -> None:
+    """Write the report of a folder in which all other files are; arguments as above."""
+    told = {
+        OVERLAY_FILE: "Outlines of the nuclei",
+        OVERVIEW_FILE: "Density of nuclei",
+        TISSUE_FILE: "Tissue that was looked at",
+    }
+    pictures = [(line, folder / name) for name, line in told.items() if (folder / name).exists()]
+    height, width = slide.shape
+    area = height * width * (slide.mpp / 1e3) ** 2 if tissue is None else tissue.area_mm2
+    write_report(
+        record,
+        read_pieces(folder),
+        pictures,
+        folder / REPORT_FILE,
+        area_mm2=area,
+        warnings=slide.warnings,
+    )
 
 
 def _write_labels(

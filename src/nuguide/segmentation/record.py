@@ -71,21 +71,9 @@ def _flat(configuration: Configuration, above: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_record(
-    folder: Path, configuration: Configuration, found: dict[str, Any], card: Card
-) -> None:
-    """Write the ``run.toml`` of a run folder.
-
-    Parameters
-    ----------
-    folder : Path
-        In which everything else is whole.
-    configuration, found : dict
-        What decided the result, and what it is.
-    card : Card
-        Of the model.
-    """
-    record = {
+def record_of(configuration: Configuration, found: dict[str, Any], card: Card) -> dict[str, Any]:
+    """Return the record of a run: what decided the result, what it is, with what it was made."""
+    return {
         "configuration": configuration,
         "found": found,
         "licences": {
@@ -98,6 +86,10 @@ def write_record(
             **{name: version(name) for name in _LIBRARIES},
         },
     }
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write the ``run.toml`` of a run folder in which everything else is whole."""
     with replacing(folder / RUN_FILE) as aside:
         aside.write_text(tomli_w.dumps(record), encoding="utf-8")
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.segmentation.area import Area, why_nothing
-from nuguide.segmentation.outputs import NUCLEI_FILE, Outputs, summary, write_outputs
+from nuguide.segmentation.outputs import NUCLEI_FILE, Outputs, summary, write_outputs, write_page
 from nuguide.segmentation.record import (
     RUN_FILE,
     Configuration,
     check_folder,
     read_record,
+    record_of,
     write_record,
 )
 from nuguide.slides.reader import Slide
@@ -95,7 +96,9 @@ class Result:
         found = summary(folder) | {"seconds": round(self.seconds, 3)}
         if self.reason:
             found["reason"] = self.reason
-        write_record(folder, self.configuration, found, self.card)
+        record = record_of(self.configuration, found, self.card)
+        write_page(folder, self.slide, record)
+        write_record(folder, record)
         return folder
 
 
