@@ -120,6 +120,16 @@ def test_ids_are_stable_unique_uuids_of_image_and_outline() -> None:
     assert shifted["id"].to_pylist() == ids
 
 
+def test_an_id_is_the_uuid5_of_the_outline_in_the_images_name_space() -> None:
+    square = shapely.box(0, 0, 3, 5)
+    outlines = np.array(
+        [shapely.transform(square, lambda points, k=k: points + k) for k in range(20)]
+    )
+    image = uuid.uuid5(uuid.NAMESPACE_URL, f"sha256:{'b' * 64}")
+    expected = [str(uuid.uuid5(image, wkb)) for wkb in shapely.to_wkb(outlines, hex=True)]
+    assert nucleus_ids(outlines, "b" * 64) == expected
+
+
 def test_ids_ignore_noise_of_rounding() -> None:
     box = np.array([shapely.box(1, 2, 30, 40)])
     nudged = shapely.transform(box, lambda points: points + 1e-9)

@@ -1,5 +1,6 @@
 """Measurements of nuclei in um: shape from the outline, stain and confidence from the pixels."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -150,7 +151,17 @@ def nucleus_ids(polygons: NDArray[np.object_], image_sha256: str) -> list[str]:
     """Make one UUID (version 5) an outline: equal for equal image and outline, to 0.001 px."""
     image = uuid.uuid5(uuid.NAMESPACE_URL, f"sha256:{image_sha256}")
     rounded = shapely.transform(polygons, lambda points: np.round(points, _ID_DECIMALS))
-    return [str(uuid.uuid5(image, wkb)) for wkb in shapely.to_wkb(rounded, hex=True)]
+    begun = hashlib.sha1(image.bytes, usedforsecurity=False)
+    return [_uuid5(begun, wkb) for wkb in shapely.to_wkb(rounded, hex=True)]
+
+
+def _uuid5(begun: "hashlib._Hash", name: str) -> str:
+    """Return ``str(uuid.uuid5(space, name))`` without its objects; ``begun`` has hashed space."""
+    whole = begun.copy()
+    whole.update(name.encode())
+    digits = whole.hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def _means_inside(
@@ -161,7 +172,9 @@ def _means_inside(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean haematoxylin and mean foreground probability of each label present."""
     inside = labels > 0
-    row = np.searchsorted(present, labels[inside])
+    number = np.zeros(int(present[-1]) + 1, np.intp)
+    number[present] = np.arange(present.size)
+    row = number[labels[inside]]
     count = np.bincount(row, minlength=present.size)
     stain = np.bincount(row, weights=hematoxylin_od(rgb[inside]), minlength=present.size)
     belief = np.bincount(row, weights=foreground[inside], minlength=present.size)

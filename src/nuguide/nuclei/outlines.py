@@ -98,20 +98,28 @@ def trace(labels: NDArray[Any]) -> Outlines:
 
 def _boundary_edges(labels: NDArray[Any]) -> _Edges:
     padded = np.pad(labels, 1)
-    inside = padded[1:-1, 1:-1]
-    beyond = {
-        _RIGHT: padded[:-2, 1:-1],
-        _DOWN: padded[1:-1, 2:],
-        _LEFT: padded[2:, 1:-1],
-        _UP: padded[1:-1, :-2],
-    }
-    label, start, direction = [], [], []
-    for way, neighbour in beyond.items():
-        y, x = np.nonzero((inside > 0) & (inside != neighbour))
-        label.append(inside[y, x].astype(np.int64))
-        start.append(np.stack([y, x], axis=1) + _START[way])
-        direction.append(np.full(y.size, way, np.int64))
-    return _Edges(np.concatenate(label), np.concatenate(start), np.concatenate(direction))
+    width = labels.shape[1]
+    # Borders between rows, then between columns; each is looked at from either side.
+    above, below = padded[:-1, 1:-1], padded[1:, 1:-1]
+    left, right = padded[1:-1, :-1], padded[1:-1, 1:]
+    y, x = np.divmod(np.flatnonzero(above != below), width)
+    over, under = _edges_of(_LEFT, above[y, x], y - 1, x), _edges_of(_RIGHT, below[y, x], y, x)
+    y, x = np.divmod(np.flatnonzero(left != right), width + 1)
+    before, after = _edges_of(_DOWN, left[y, x], y, x - 1), _edges_of(_UP, right[y, x], y, x)
+    parts = (under, before, over, after)  # by direction: where an outline begins hangs on it
+    return _Edges(
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.start for part in parts]),
+        np.concatenate([part.direction for part in parts]),
+    )
+
+
+def _edges_of(way: int, label: NDArray[Any], y: NDArray[np.int64], x: NDArray[np.int64]) -> _Edges:
+    """Return the edges that run in one direction round those of the pixels that are labelled."""
+    labelled = label > 0
+    start = np.stack([y[labelled], x[labelled]], axis=1) + _START[way]
+    number = label[labelled].astype(np.int64)
+    return _Edges(number, start, np.full(number.size, way, np.int64))
 
 
 def _successors(edges: _Edges, corners_a_row: int) -> NDArray[np.int64]:

@@ -106,7 +106,9 @@ def _merged(
     """
     count = int(basins.max())
     numbers = np.arange(count + 1)
-    peak = np.asarray(ndimage.maximum(distance, basins, numbers), np.float64)
+    inside = basins > 0
+    peak = np.full(count + 1, -np.inf)
+    np.maximum.at(peak, basins[inside], distance[inside])
     parent = numbers.tolist()
 
     def root(basin: int) -> int:
