@@ -10,7 +10,7 @@ import os
 import platform
 from functools import cache
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names in malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names in malloc.h
 _KEPT_BYTES = 1 << 30
 
 
@@ -29,4 +29,6 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc" or chosen:
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(name, _KEPT_BYTES) for name in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
+    # A thread's own arena holds no block of that size: all threads share one.
+    kept = mallopt(_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
+    return bool(kept and mallopt(_ARENA_MAX, 1))
