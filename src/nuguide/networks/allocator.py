@@ -2,7 +2,7 @@
 
 glibc gives every block of more than 32 MB back to the system as soon as it is freed; a network
 asks for the next one at once, and each page has to be mapped and cleared anew. At a region's size
-that took a quarter of a training step (width 8, four crops of 256 px, one core).
+that took a fifth of a training step (width 8, four crops of 256 px, one busy core).
 """
 
 import ctypes
