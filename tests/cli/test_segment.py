@@ -1,6 +1,7 @@
 """The verb segment as a person meets it: files, folders, and everything that can be wrong."""
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -249,3 +250,36 @@ def test_another_run_in_the_folder_is_refused(run: Run, picture: Path, tmp_path:
     again = run(picture, "--mpp", 0.5, "-o", tmp_path / "out")
     assert again.code == 0
     assert "done before" in again.out
+
+
+def test_scripts_get_a_line_of_json_for_each_image(run: Run, picture: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    ran = run(picture, bad, "--mpp", 0.5, "-o", tmp_path / "out", "--json", "--labels", "none")
+    assert ran.code == 3
+    lines = {Path(line["image"]).name: line for line in map(json.loads, ran.out.splitlines())}
+    assert lines["picture.png"]["mpp"] == 0.5
+    assert lines["picture.png"]["nuclei"] >= 0
+    assert "bad.png" in lines["bad.png"]["error"]
+    assert not (tmp_path / "out" / "picture" / "labels.tif").exists()
+
+
+def test_a_region_of_interest_is_read(run: Run, picture: Path, tmp_path: Path) -> None:
+    roi = tmp_path / "roi.geojson"
+    roi.write_text('{"type": "Point", "coordinates": [1, 1]}')
+    ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", "--roi", roi)
+    refused(ran, "roi.geojson", "polygon")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--memory", "much"), "2GB"),
+        (("--workers", 2, "--scheduler", "tcp://a:1"), "one of them"),
+        (("--workers", 0), "one or more"),
+    ],
+)
+def test_options_for_the_machine_that_make_no_sense(
+    run: Run, picture: Path, tmp_path: Path, options: tuple[object, ...], word: str
+) -> None:
+    refused(run(picture, "--mpp", 0.5, "-o", tmp_path / "out", *options), word)
