@@ -55,7 +55,7 @@ def ablate(
     from nuguide.training.ablation.grid import planned, read_grid
     from nuguide.training.ablation.rows import read_rows
     from nuguide.training.ablation.run import ablate as run
-    from nuguide.training.ablation.table import as_table, entries, footnotes
+    from nuguide.training.ablation.table import as_tables, entries, footnotes
 
     chosen = read_grid(grid)
     for name in only or []:
@@ -82,6 +82,8 @@ def ablate(
     if not found:
         console.print(f"no run of this grid is in {runs}")
         return
-    console.print("", as_table(found), "", *footnotes(found), sep="\n")
+    for table in as_tables(found):
+        console.print("", table, sep="\n")
+    console.print("", *footnotes(found), sep="\n")
     for path in write_report(found, report) if report else []:
         console.print(path)

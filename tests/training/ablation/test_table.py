@@ -7,7 +7,7 @@ from rich.console import Console
 from nuguide.errors import InputError
 from nuguide.training.ablation.figure import write_report
 from nuguide.training.ablation.grid import Grid
-from nuguide.training.ablation.table import HEADINGS, as_markdown, as_table, entries, footnotes
+from nuguide.training.ablation.table import HEADINGS, as_markdown, as_tables, entries, footnotes
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_rows_of_other_images_are_refused(grid: Grid, make_row, change: dict):
 
 def test_the_table_shows_every_variant_with_interval_and_rule(grid: Grid, rows: list):
     found = entries(grid, rows)
-    console = Console(width=300, no_color=True)
+    console = Console(width=80, no_color=True)
     with console.capture() as capture:
-        console.print(as_table(found))
+        console.print(*as_tables(found))
     printed = capture.get()
     assert "+0.025 [+0.020, +0.030]" in printed
     assert all(heading in printed for heading in HEADINGS)

@@ -80,6 +80,8 @@ def test_positions_stay_inside_and_are_as_far_apart_as_the_zoom_says(tissue):
     assert apart.max() <= 0.5 * 2 / 2 + 1e-4
     assert apart.std() > 0.05
     down, across = at[:, 33, 32] - at[:, 32, 32], at[:, 32, 33] - at[:, 32, 32]
+    assert (down * across).sum(-1).abs().max() < 1e-4, "turned, not sheared"
+    assert torch.allclose(down.norm(dim=-1), across.norm(dim=-1), atol=1e-4)
     turns = (down[:, 0] * across[:, 1] - down[:, 1] * across[:, 0]).sign()
     assert set(turns.tolist()) == {-1.0, 1.0}, "mirrored and not"
 

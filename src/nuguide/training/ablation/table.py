@@ -170,6 +170,12 @@ HEADINGS = (
     "s",
 )
 
+_PARTS = (
+    ("variant", "seeds", "fitted on", *SHOWN.values(), "parameters", "s"),
+    ("variant", "AJI minus reference", "PQ minus reference"),
+    ("variant", "tokens zeroed: AJI", "another image's tokens: AJI"),
+)
+
 
 def _signed(interval: Interval) -> str:
     return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
@@ -191,13 +197,19 @@ def footnotes(found: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def as_table(found: Sequence[Entry]) -> Table:
-    """Return the table for a terminal."""
+def as_tables(found: Sequence[Entry]) -> list[Table]:
+    """Return the table for a terminal, in parts that fit 80 columns."""
+    return [_part(found, headings) for headings in _PARTS]
+
+
+def _part(found: Sequence[Entry], headings: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=bool(not place))
+    places = [HEADINGS.index(heading) for heading in headings]
+    for place, heading in zip(places, headings, strict=True):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
     for entry in found:
-        table.add_row(*cells(entry))
+        texts = cells(entry)
+        table.add_row(*(texts[place] for place in places))
     return table
 
 
