@@ -9,6 +9,7 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
+from fixtures.dark_model import dark_model
 from fixtures.slides import write_tiled_tiff
 from fixtures.tissue import draw_tissue
 from nuguide.errors import InputError
@@ -58,6 +59,12 @@ def found(ended: Ended) -> Run:
     return ended.outcome
 
 
+@pytest.fixture(scope="module")
+def tissue_run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return the slide's run, cut by ``CUT``, where tissue was found."""
+    return found(run(dark_model(), slide, tmp_path_factory.mktemp("run")))
+
+
 def test_a_slide_on_disk_gives_what_the_same_pixels_in_memory_give(
     model: Model, pixels: NDArray[np.uint8], slide: Path, tmp_path: Path
 ) -> None:
@@ -74,25 +81,24 @@ def test_a_slide_on_disk_gives_what_the_same_pixels_in_memory_give(
     assert not {"fragments", "ledger.sqlite"} & names
 
 
-def test_regions_without_tissue_are_not_read(model: Model, slide: Path, tmp_path: Path) -> None:
+def test_regions_without_tissue_are_not_read(
+    model: Model, slide: Path, tissue_run: Run, tmp_path: Path
+) -> None:
     whole = found(
         run(model, slide, tmp_path / "whole", Settings(where=Where(tissue=False), cut=CUT))
     )
-    tissue = found(run(model, slide, tmp_path / "tissue"))
-    seen = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (whole, tissue)]
+    seen = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (whole, tissue_run)]
     assert seen[0] == seen[1]
-    regions = set(tissue.nuclei.to_table()["region"].to_pylist())
+    regions = set(tissue_run.nuclei.to_table()["region"].to_pylist())
     assert max(region % 6 for region in regions) == 3  # of six columns four have tissue
-    assert tissue.record["configuration"]["regions"]["area"] == "tissue"
+    assert tissue_run.record["configuration"]["regions"]["area"] == "tissue"
 
 
-@pytest.mark.parametrize("cut", [Cut(160, 64), Cut(288, 64, 96)])
 def test_the_result_does_not_depend_on_how_the_slide_is_cut(
-    model: Model, slide: Path, tmp_path: Path, cut: Cut
+    model: Model, slide: Path, tissue_run: Run, tmp_path: Path
 ) -> None:
-    first = found(run(model, slide, tmp_path / "first"))
-    second = found(run(model, slide, tmp_path / "second", Settings(cut=cut)))
-    ids = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (first, second)]
+    other = found(run(model, slide, tmp_path, Settings(cut=Cut(288, 64, 96))))
+    ids = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (tissue_run, other)]
     assert max(len(ids[0] - ids[1]), len(ids[1] - ids[0])) <= 0.005 * len(ids[0])
 
 
@@ -131,10 +137,9 @@ def test_labels_may_be_left_out(model: Model, slide: Path, tmp_path: Path) -> No
 
 
 def test_another_area_in_the_same_folder_is_refused(
-    model: Model, slide: Path, tmp_path: Path
+    model: Model, slide: Path, tissue_run: Run
 ) -> None:
-    run(model, slide, tmp_path)
-    ended = run(model, slide, tmp_path, Settings(where=Where(tissue=False), cut=CUT))
+    ended = run(model, slide, tissue_run.folder, Settings(where=Where(tissue=False), cut=CUT))
     assert "regions.area: there 'tissue', here 'whole image'" in str(ended.outcome)
 
 

@@ -89,8 +89,6 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
             return Run(folder, resumed=True)
         if settings.overwrite:
             remove_ledger(folder)
-        # From here on the folder does not look whole, until everything is there.
-        (folder / RUN_FILE).unlink(missing_ok=True)
         chosen = area.regions(plan(slide, model, cut), model.card.mpp)
         return Job(slide, folder, model.card, configuration, area, chosen, settings.outputs)
     except BaseException:
@@ -130,7 +128,10 @@ class Job:
         self._folder, self._card, self._configuration = folder, card, configuration
         self._area, self._plan, self._outputs = area, plan, outputs
         self._ledger = Ledger(folder, configuration)
-        sweep(folder)  # the ledger is ours: nobody else is writing
+        # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
+        # until everything is there.
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        sweep(folder)
         done = self._ledger.done()
         self.nuclei = sum(done.values())
         self._left = {region.index for region in plan if region.index not in done}
