@@ -40,6 +40,7 @@ def test_regions_leave_no_trace(model: Model, tissue: Image, region_px: int) -> 
     assert len(set(parts.nuclei["region"].to_pylist())) > 3
     ids = [set(result.nuclei["id"].to_pylist()) for result in (whole, parts)]
     assert ids[0] == ids[1]
+    assert parts.nuclei.num_rows == len(ids[1])  # none twice
     assert ((whole.labels > 0) == (parts.labels > 0)).all()
 
 
@@ -177,5 +178,6 @@ def test_touching_nuclei_are_the_same_however_the_image_is_cut(
     whole, parts = (segment_slide(slide, model, cut=each) for each in (Cut(), cut))
     ids = [set(result.nuclei["id"].to_pylist()) for result in (whole, parts)]
     assert len(ids[0]) > 350
+    assert parts.nuclei.num_rows == len(ids[1])  # none twice
     assert max(len(ids[0] - ids[1]), len(ids[1] - ids[0])) <= 0.005 * len(ids[0])
     assert ((whole.labels > 0) == (parts.labels > 0)).all()
