@@ -23,6 +23,7 @@ FLOORS = [
     "guides",
     "networks",
     "files",
+    "safe_xml",
     "units",
     "errors",
 ]

@@ -30,7 +30,7 @@ def test_vertices_count_from_one_as_in_the_published_masks(tmp_path: Path):
 def test_entities_are_never_expanded(tmp_path: Path, text: str, encoding: str):
     path = tmp_path / "a.xml"
     path.write_bytes(text.encode(encoding))
-    with pytest.raises(DataSetError, match="it has a document type"):
+    with pytest.raises(DataSetError, match="its XML has a document type"):
         read_aperio(path)
 
 

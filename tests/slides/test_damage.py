@@ -90,6 +90,25 @@ def test_a_deflated_tile_fills_no_more_than_its_place(
     refused(path, "cannot be decoded")
 
 
+@pytest.mark.parametrize("side", [300, 600])
+def test_entities_of_a_description_are_never_expanded(
+    tmp_path: Path, tissue: NDArray[np.uint8], side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = (
+        '<!DOCTYPE l [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image>&b;</Image></OME>'
+    )
+    path = tmp_path / "bomb.tif"
+    tiled = {"tile": (256, 256), "subifds": 1} if side == 600 else {}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(tissue[:side, :side], description=bomb, metadata=None, **tiled)
+        if tiled:
+            tiff.write(tissue[:side:2, :side:2], subfiletype=1, metadata=None, tile=(256, 256))
+    # tifffile parses the description as soon as it is asked for its series.
+    monkeypatch.delattr(tifffile.TiffFile, "series")
+    refused(path, "its XML has a document type")
+
+
 def test_tiles_without_bytes_are_white(tmp_path: Path, tissue: NDArray[np.uint8]) -> None:
     path = write_tiled_tiff(tmp_path / "t.tif", tissue[:300, :600], compression="zlib")
     with tifffile.TiffFile(path, mode="r+b") as tiff:

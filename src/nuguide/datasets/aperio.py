@@ -1,24 +1,14 @@
 """Aperio ImageScope's annotations: XML with one polygon a region."""
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from nuguide.datasets.polygons import Outline
 from nuguide.errors import DataSetError
+from nuguide.safe_xml import ParseError, parse_file
 
 MAX_BYTES = 200_000_000
-
-
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Builds a tree of elements; a document type, where entities are declared, is refused.
-
-    Without one there are no entities to expand and no files to include.
-    """
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ElementTree.ParseError("it has a document type")
 
 
 def read_aperio(path: Path) -> list[Outline]:
@@ -41,13 +31,12 @@ def read_aperio(path: Path) -> list[Outline]:
                 f"{path} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}; "
                 "cut image and annotation up"
             )
-        parser = ElementTree.XMLParser(target=_NoDoctype())
-        root = ElementTree.parse(path, parser).getroot()
+        root = parse_file(path)
         regions = [
             [(float(v.attrib["X"]), float(v.attrib["Y"])) for v in region.iter("Vertex")]
             for region in root.iter("Region")
         ]
-    except (ElementTree.ParseError, OSError, KeyError, ValueError) as error:
+    except (ParseError, OSError, KeyError, ValueError) as error:
         raise DataSetError(
             f"{path} cannot be read ({error}); expected Aperio's XML of Regions with Vertices; "
             "export it again"

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError
 from nuguide.slides.colour import Alpha, as_rgb
 from nuguide.slides.decoded import Decoded, check_extent
-from nuguide.slides.tiff_checks import DAMAGE, check_coded_sizes, check_segments, damaged, quiet
+from nuguide.slides.tiff_checks import (
+    DAMAGE,
+    check_coded_sizes,
+    check_markup,
+    check_segments,
+    damaged,
+    quiet,
+)
 from nuguide.slides.tiff_scale import told_scales
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -27,6 +34,7 @@ def decode_tiff(path: Path) -> Decoded:
     """
     try:
         with quiet(), tifffile.TiffFile(path) as tiff:
+            check_markup(tiff)
             series = _only_image(tiff, path.name)
             samples = _samples_last(series, path.name)
             page = series.keyframe

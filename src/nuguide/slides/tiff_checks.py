@@ -3,7 +3,6 @@
 import logging
 import math
 import struct
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -15,6 +14,7 @@ import tifffile
 from PIL import ImageFile, Jpeg2KImagePlugin, JpegImagePlugin, PngImagePlugin
 
 from nuguide.errors import InputError
+from nuguide.safe_xml import DocumentTypeError, ParseError, parse_text
 
 DAMAGE = (
     OSError,
@@ -28,7 +28,7 @@ DAMAGE = (
     MemoryError,
     SyntaxError,
     struct.error,
-    ElementTree.ParseError,
+    ParseError,
 )
 """What tifffile, Pillow and the codecs under them raise on damaged files."""
 
@@ -48,6 +48,24 @@ def damaged(name: str, fault: BaseException) -> InputError:
     return InputError(
         f"{name} cannot be decoded ({reason}); expected a whole TIFF file; copy or export it again"
     )
+
+
+def check_markup(tiff: tifffile.TiffFile) -> None:
+    """Refuse a description whose XML has a document type, before tifffile expands its entities.
+
+    Most descriptions are no XML at all; that is for others to judge.
+
+    Raises
+    ------
+    DocumentTypeError
+        One of ``DAMAGE``.
+    """
+    try:
+        parse_text(tiff.pages.first.description)
+    except DocumentTypeError:
+        raise
+    except ParseError:
+        return
 
 
 def check_segments(page: Any, name: str) -> None:
@@ -128,6 +146,7 @@ def check_tiles_of(path: Path) -> None:
     """
     try:
         with quiet(), tifffile.TiffFile(path) as tiff:
+            check_markup(tiff)
             for page in tiff.pages:
                 if page.keyframe.is_tiled:
                     check_segments(page, path.name)

@@ -15,7 +15,14 @@ from nuguide.slides.colour import TWELVE_BITS, as_rgb
 from nuguide.slides.decoded import MAX_SLIDE_PIXELS, MAX_TILE_PIXELS, check_extent
 from nuguide.slides.levels import ArrayLevels, Level, Pixels, Stored, downsample_of
 from nuguide.slides.tiff import alpha_of, as_shown, decode_tiff, flat_extent
-from nuguide.slides.tiff_checks import DAMAGE, check_coded_size, check_segments, damaged, quiet
+from nuguide.slides.tiff_checks import (
+    DAMAGE,
+    check_coded_size,
+    check_markup,
+    check_segments,
+    damaged,
+    quiet,
+)
 from nuguide.slides.tiff_scale import told_power, told_scales
 
 WHITE = 255
@@ -41,6 +48,7 @@ def open_tiff(path: Path) -> Stored:
         with quiet():
             tiff = tifffile.TiffFile(path)
             try:
+                check_markup(tiff)
                 streamed = _streamed(tiff, path)
                 if streamed is not None:
                     return streamed

@@ -1,11 +1,11 @@
 """Microns per pixel and objective of a TIFF: OME's XML, vendors' descriptions, resolution tags."""
 
 import re
-import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import tifffile
 
+from nuguide.safe_xml import parse_text
 from nuguide.slides.scale import UM_PER_UNIT, Scale, plausible_scale
 
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0, 4: 1_000.0, 5: 1.0}  # inch, cm, mm, um
@@ -25,7 +25,7 @@ def told_scales(tiff: tifffile.TiffFile, page: Any) -> tuple[Scale, ...]:
 def told_power(tiff: tifffile.TiffFile, page: Any) -> float | None:
     """Return the objective's nominal magnification, if the file tells it."""
     if tiff.is_ome and tiff.ome_metadata:
-        for element in ElementTree.fromstring(tiff.ome_metadata).iter():
+        for element in parse_text(tiff.ome_metadata).iter():
             if element.tag.endswith("}Objective") or element.tag == "Objective":
                 power = element.get("NominalMagnification")
                 return float(power) if power else None
@@ -62,7 +62,7 @@ def _ratio(value: tuple[int, int]) -> float:
 
 
 def _from_ome(xml: str) -> Scale | None:
-    for element in ElementTree.fromstring(xml).iter():
+    for element in parse_text(xml).iter():
         if element.tag.endswith("}Pixels") or element.tag == "Pixels":
             sizes = []
             for axis in "XY":
