@@ -69,7 +69,7 @@ def _facts(slide: Any, model: str, device: str, timed: bool) -> dict[str, Any]:
     }
     if timed:
         guess = estimate(slide, area, loaded, regions)
-        facts["estimated_seconds"] = round(guess.seconds, 1)
+        facts["estimated_seconds"] = float(f"{guess.seconds:.2g}")  # no estimate knows more
         facts["estimated_from_regions"] = guess.measured
     return facts
 
