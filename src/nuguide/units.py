@@ -4,11 +4,28 @@ Every image carries its um/px; everything a user reads is in um and um2.
 """
 
 import math
+from typing import Literal
 
 from nuguide.errors import ResolutionError
 
 MPP_RANGE = (0.05, 20.0)
 """Smallest and largest um/px that a microscope image of tissue can have."""
+
+AskedMpp = float | Literal["estimate"]
+"""What a user may ask for: um/px, or an estimate from nucleus size where a file tells none."""
+
+
+def asked_mpp(text: str | None) -> AskedMpp | None:
+    """Return what ``--mpp`` asks for; None where it was left out.
+
+    Raises
+    ------
+    ResolutionError
+        If it is neither "estimate" nor a possible number.
+    """
+    if text == "estimate":
+        return "estimate"
+    return None if text is None else checked_mpp(text)
 
 
 def checked_mpp(value: object, source: str = "--mpp") -> float:

@@ -105,6 +105,27 @@ def test_a_scale_from_the_objective_is_warned_of(run: Run, tmp_path: Path) -> No
     assert "none: there is nothing to segment" in out
 
 
+def test_an_estimated_scale_is_called_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import imageio.v3
+
+    path = tmp_path / "field.png"
+    imageio.v3.imwrite(path, draw_tissue(128, 128)[0])
+    code, _, err = run(path, "--no-estimate")
+    assert code == 2
+    assert "--mpp estimate" in err
+    code, _, err = run(path, "--mpp", "estimate", "--no-estimate")
+    assert code == 2
+    assert "too few nuclei" in err
+    monkeypatch.setattr("nuguide.segmentation.estimate.consistent_mpp", lambda looks: 0.31)
+    code, out, _ = run(path, "--mpp", "estimate", "--no-estimate")
+    words = " ".join(out.split())
+    assert code == 0
+    assert "0.31 um/px, from estimate from nucleus size" in words
+    assert "warning: field tells no microns per pixel" in words
+
+
 def test_no_slide_is_bad_input(run: Run, tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "absent.svs")
     assert (code, out) == (2, "")

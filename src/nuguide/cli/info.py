@@ -2,15 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from nuguide.models.model import Model
+    from nuguide.slides.reader import Slide
 
 
 def info(
     slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="An image or a whole slide.")],
     mpp: Annotated[
-        str | None, typer.Option(help="Microns per pixel; wins over the file's metadata.")
+        str | None,
+        typer.Option(
+            help="Microns per pixel; wins over the file's metadata. Where a file tells none, "
+            "'estimate' takes a rough guess from the size of nuclei."
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model whose time is estimated.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -21,27 +29,27 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Tell a slide's size, scale, levels and tissue, and how long segmenting it would take."""
-    from nuguide.slides.reader import open_slide
-    from nuguide.units import checked_mpp
+    from nuguide.models.registry import load
+    from nuguide.segmentation.engine import on_device
+    from nuguide.segmentation.estimate import open_scaled
+    from nuguide.units import asked_mpp
 
-    with open_slide(slide, None if mpp is None else checked_mpp(mpp)) as opened:
-        facts = _facts(opened, model, device, estimate)
+    asked, loaded = asked_mpp(mpp), on_device(load(model), device)
+    with open_scaled(slide, asked, loaded) as opened:
+        facts = _facts(opened, loaded, estimate)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
         _show(facts)
 
 
-def _facts(slide: Any, model: str, device: str, timed: bool) -> dict[str, Any]:
+def _facts(slide: "Slide", model: "Model", timed: bool) -> dict[str, Any]:
     """Collect what is told, in px, um and s, as it is printed in JSON."""
-    from nuguide.models.registry import load
     from nuguide.segmentation.area import Where, find_area
-    from nuguide.segmentation.engine import on_device
     from nuguide.segmentation.preview import estimate, regions_of
 
-    loaded = on_device(load(model), device)
     area = find_area(slide, Where())
-    regions, in_plan = regions_of(slide, area, loaded)
+    regions, in_plan = regions_of(slide, area, model)
     height, width = slide.shape
     facts: dict[str, Any] = {
         "file": str(slide.path),
@@ -60,7 +68,7 @@ def _facts(slide: Any, model: str, device: str, timed: bool) -> dict[str, Any]:
         ],
         "tissue_mm2": None if area.mask is None else round(area.mask.area_mm2, 4),
         "tissue_threshold": None if area.mask is None else round(area.mask.threshold, 4),
-        "model": loaded.card.name,
+        "model": model.card.name,
         "regions": len(regions),
         "regions_in_plan": in_plan,
         "warnings": list(slide.warnings),
@@ -68,7 +76,7 @@ def _facts(slide: Any, model: str, device: str, timed: bool) -> dict[str, Any]:
         "sha256_of": slide.sha256_of,
     }
     if timed:
-        guess = estimate(slide, area, loaded, regions)
+        guess = estimate(slide, area, model, regions)
         facts["estimated_seconds"] = float(f"{guess.seconds:.2g}")  # no estimate knows more
         facts["estimated_from_regions"] = guess.measured
     return facts

@@ -58,7 +58,8 @@ def segment(
     mpp: Annotated[
         str | None,
         typer.Option(
-            help="Microns per pixel, for example 0.25; wins over the file's metadata.",
+            help="Microns per pixel, for example 0.25; wins over the file's metadata. Where a file "
+            "tells none, 'estimate' takes a rough guess from the size of nuclei.",
             rich_help_panel=IMAGE,
         ),
     ] = None,
@@ -142,10 +143,10 @@ def segment(
     from nuguide.segmentation.job import Settings, begin
     from nuguide.segmentation.outputs import Outputs
     from nuguide.slides.finding import find_images
-    from nuguide.units import checked_mpp
+    from nuguide.units import asked_mpp
 
     settings = Settings(
-        mpp=None if mpp is None else checked_mpp(mpp),
+        mpp=asked_mpp(mpp),
         where=Where(not no_tissue, tissue_threshold, roi),
         outputs=Outputs(labels.value, csv),
         overwrite=overwrite,

@@ -29,13 +29,14 @@ def selfcheck(
     from nuguide.segmentation.engine import local_engine
     from nuguide.segmentation.selfcheck import TOLERANCE
     from nuguide.segmentation.selfcheck import selfcheck as check
-    from nuguide.units import checked_mpp
+    from nuguide.units import asked_mpp
 
     loaded = load(model)
     engine = local_engine(loaded, device)
-    scale = None if mpp is None else checked_mpp(mpp)
     with shown_progress() as progress:
-        agreement = check(slide, loaded, engine, mpp=scale, side_um=1e3 * side, progress=progress)
+        agreement = check(
+            slide, loaded, engine, mpp=asked_mpp(mpp), side_um=1e3 * side, progress=progress
+        )
     first, second = agreement.nuclei
     share = agreement.differing / max(first, second, 1)
     typer.echo(f"nuclei     {first} and {second}, cut in two ways")

@@ -9,6 +9,7 @@ from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.models.model import Model
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
+from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
@@ -31,8 +32,9 @@ from nuguide.segmentation.record import (
 )
 from nuguide.segmentation.region import Piece, Task
 from nuguide.segmentation.result import Run
-from nuguide.slides.reader import Slide, open_slide
+from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Region
+from nuguide.units import AskedMpp
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Settings:
 
     Attributes
     ----------
-    mpp : float, optional
-        um/px; wins over the images' own.
+    mpp : float or "estimate", optional
+        um/px, which win over the images' own; or an estimate for images that tell none.
     where : Where
         Which part of the images is looked at.
     cut : Cut
@@ -53,7 +55,7 @@ class Settings:
         Whether another run in a folder is replaced, and a run that was begun is begun anew.
     """
 
-    mpp: float | None = None
+    mpp: AskedMpp | None = None
     where: Where = field(default_factory=Where)
     cut: Cut = field(default_factory=Cut)
     outputs: Outputs = field(default_factory=Outputs)
@@ -75,7 +77,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     OutputError
         If the folder cannot be written or holds another run: before any work is done.
     """
-    slide = open_slide(image, settings.mpp)
+    slide = open_scaled(image, settings.mpp, model)
     try:
         cut = cut_for(model, settings.cut)
         area = find_area(slide, settings.where)

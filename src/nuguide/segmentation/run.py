@@ -20,13 +20,16 @@ from nuguide.segmentation.engine import LocalEngine, local_engine
 
 # Whoever asks for a segmentation also says where it runs.
 from nuguide.segmentation.engine import on_device as on_device
+from nuguide.segmentation.estimate import estimate_scale, open_scaled
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import configuration_of
 from nuguide.segmentation.region import Task
 from nuguide.segmentation.result import Result, Run
-from nuguide.slides.reader import Slide, from_array, open_slide
+from nuguide.slides.reader import Slide, from_array
+from nuguide.slides.scale import UNKNOWN
+from nuguide.units import AskedMpp
 
 Progress = Callable[[int, int, int], None]
 """Called at the start and after each region: regions done, regions in all, nuclei so far."""
@@ -35,7 +38,7 @@ Progress = Callable[[int, int, int], None]
 @overload
 def segment(
     image: str | Path | NDArray[Any],
-    mpp: float | None = None,
+    mpp: AskedMpp | None = None,
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
@@ -46,7 +49,7 @@ def segment(
 @overload
 def segment(
     image: str | Path,
-    mpp: float | None = None,
+    mpp: AskedMpp | None = None,
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
@@ -56,7 +59,7 @@ def segment(
 
 def segment(
     image: str | Path | NDArray[Any],
-    mpp: float | None = None,
+    mpp: AskedMpp | None = None,
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
@@ -68,8 +71,10 @@ def segment(
     ----------
     image : path or ndarray
         A PNG, JPEG or TIFF file, or an array (H, W), (H, W, 3) or (H, W, 4).
-    mpp : float, optional
-        Microns per pixel; needed where the file does not tell, and for an array.
+    mpp : float or "estimate", optional
+        Microns per pixel; needed where the file does not tell, and for an array. An estimate is
+        made from the size of nuclei where the file does not tell, and is rough: see
+        ``nuguide.segmentation.estimate``.
     model : str, Path or Model
         Name, folder or model, see ``nuguide.load``.
     device : str
@@ -109,10 +114,12 @@ def segment(
                 f"an array was given with out={str(out)!r}; expected a file's path for that; "
                 "leave it out, and call save() on the result"
             )
-        return segment_slide(from_array(image, mpp), on_device(loaded, device))
+        moved = on_device(loaded, device)
+        scale = estimate_scale(from_array(image, UNKNOWN), moved) if mpp == "estimate" else mpp
+        return segment_slide(from_array(image, scale), moved)
     if out is not None:
         return _segment_into(Path(image), Path(out), loaded, device, Settings(mpp))
-    slide = open_slide(image, mpp)
+    slide = open_scaled(image, mpp, on_device(loaded, device))
     if slide.streams:
         slide.close()
         height, width = slide.shape

@@ -15,12 +15,14 @@ from nuguide.models.model import Model
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
 from nuguide.segmentation.engine import Engine
+from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.planning import Cut, cut_for, plan
-from nuguide.slides.reader import Slide, open_slide
+from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Box
 from nuguide.slides.tissue import all_tissue, find_tissue
+from nuguide.units import AskedMpp
 
 CUTS = (Cut(), Cut(768, 128, 256))
 """The usual cut, and one of which hardly a border lies on one of the other's."""
@@ -73,7 +75,7 @@ def selfcheck(
     model: Model,
     engine: Engine,
     *,
-    mpp: float | None = None,
+    mpp: AskedMpp | None = None,
     side_um: float = 1000.0,
     cuts: tuple[Cut, Cut] = CUTS,
     progress: Callable[[State], None] | None = None,
@@ -104,12 +106,13 @@ def selfcheck(
     borders: list[tuple[Lines, Lines]] = []
     with TemporaryDirectory(prefix="nuguide-selfcheck-") as place:
         roi = Path(place) / "square.geojson"
-        with open_slide(image, mpp) as slide:
+        with open_scaled(image, mpp, model) as slide:
+            scale = slide.mpp
             roi.write_text(json.dumps(_polygon(richest_square(slide, side_um))))
             for cut in cuts:
                 borders.append(_borders(slide, model, cut_for(model, cut)))
         for number, cut in enumerate(cuts):
-            settings = Settings(mpp, Where(False, None, roi), cut, Outputs("none"))
+            settings = Settings(scale, Where(False, None, roi), cut, Outputs("none"))
             pairs = [(image, Path(place) / str(number))]
             found.append(_segmented(pairs, model, engine, settings, progress))
     return compare(found[0], found[1], borders[0], borders[1])

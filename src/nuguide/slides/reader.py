@@ -1,6 +1,7 @@
 """A slide: an image with a scale, read at any um/px."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from nuguide.slides.decoded import MAX_PIXELS, MAX_SLIDE_PIXELS, check_extent
 from nuguide.slides.digest import Digest
 from nuguide.slides.levels import ArrayLevels, Stored
 from nuguide.slides.opening import digest_of_slide, open_stored
-from nuguide.slides.scale import Settled, settle_scale
+from nuguide.slides.scale import UNKNOWN, Settled, settle_scale
 from nuguide.units import checked_mpp
 
 WHITE = 255
@@ -208,7 +209,12 @@ class Slide:
         return min(max(mpp, 2.0 * served, self.mpp, smallest), largest)
 
 
-def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
+def open_slide(
+    path: str | Path,
+    mpp: float | None = None,
+    *,
+    estimate: Callable[[Slide], Settled] | None = None,
+) -> Slide:
     """Open an image file as a slide; what it is, its content says, not its suffix.
 
     Parameters
@@ -218,6 +224,9 @@ def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
         and others), or a folder of OME-Zarr or of a DICOM slide.
     mpp : float, optional
         Microns per pixel; wins over the file's metadata.
+    estimate : callable, optional
+        Estimates them of the slide itself where nothing tells; the slide it is given has some
+        ``mpp`` that means nothing.
 
     Raises
     ------
@@ -231,16 +240,22 @@ def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
     given = None if mpp is None else checked_mpp(mpp)
     digest = digest_of_slide(path)
     stored = open_stored(path)
+
+    def scaled(scale: Settled) -> Slide:
+        return Slide(stored, scale, digest, name=path.stem, path=path)
+
     try:
-        scale = settle_scale(path.name, given, stored.scales, stored.objective_power)
-    except ResolutionError:
+        last = None if estimate is None else lambda: estimate(scaled(UNKNOWN))
+        return scaled(settle_scale(path.name, given, stored.scales, stored.objective_power, last))
+    except BaseException:
         stored.levels.close()
         raise
-    return Slide(stored, scale, digest, name=path.stem, path=path)
 
 
-def from_array(rgb: NDArray[Any], mpp: float | None, name: str = "array") -> Slide:
+def from_array(rgb: NDArray[Any], mpp: float | Settled | None, name: str = "array") -> Slide:
     """Make a slide of an array at ``mpp`` um/px: (H, W) or (H, W, C), as ``as_rgb`` takes it.
+
+    A scale that was settled elsewhere brings its source and its warnings along.
 
     Raises
     ------
@@ -254,7 +269,7 @@ def from_array(rgb: NDArray[Any], mpp: float | None, name: str = "array") -> Sli
             "an array does not tell its microns per pixel; expected them from you; add for "
             "example mpp=0.25 (40x) or mpp=0.5 (20x)"
         )
-    scale = Settled(checked_mpp(mpp, "mpp"), "array")
+    scale = mpp if isinstance(mpp, Settled) else Settled(checked_mpp(mpp, "mpp"), "array")
     samples = np.asarray(rgb)
     if samples.ndim >= 2:
         check_extent(samples.shape[0], samples.shape[1], name)

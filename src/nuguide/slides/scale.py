@@ -1,7 +1,7 @@
 """Microns per pixel: what a file tells, in whatever words, and which of it is believed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nuguide.errors import ResolutionError
@@ -68,6 +68,10 @@ class Settled:
     warnings: tuple[str, ...] = ()
 
 
+UNKNOWN = Settled(0.25, "not known")
+"""Stands in for a scale while one is estimated."""
+
+
 def plausible_scale(mpp_x: float, mpp_y: float, source: str) -> Scale | None:
     """Return the scale if a microscope can have it, else None.
 
@@ -81,9 +85,15 @@ def plausible_scale(mpp_x: float, mpp_y: float, source: str) -> Scale | None:
 
 
 def settle_scale(
-    name: str, given: float | None, told: Sequence[Scale], objective_power: float | None = None
+    name: str,
+    given: float | None,
+    told: Sequence[Scale],
+    objective_power: float | None = None,
+    estimate: Callable[[], Settled] | None = None,
 ) -> Settled:
     """Decide an image's um/px: what the user gives, else what the file tells, else its objective.
+
+    Where all are missing, an estimate is made if there is a way to.
 
     Parameters
     ----------
@@ -95,6 +105,8 @@ def settle_scale(
         What the file tells, the most trustworthy first.
     objective_power : float or None
         Nominal magnification, from which 10 / power um/px follow, with a warning.
+    estimate : callable, optional
+        Makes an estimate.
 
     Raises
     ------
@@ -125,7 +137,10 @@ def settle_scale(
                     "10 % or more; give --mpp if you know better",
                 ),
             )
+    if estimate is not None:
+        return estimate()
     raise ResolutionError(
         f"{name} does not tell its microns per pixel; expected them in its metadata or "
-        "from you; add for example --mpp 0.25 (40x) or --mpp 0.5 (20x)"
+        "from you; add for example --mpp 0.25 (40x) or --mpp 0.5 (20x), or --mpp estimate for a "
+        "rough guess from the size of nuclei"
     )
