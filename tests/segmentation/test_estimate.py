@@ -86,6 +86,8 @@ def test_fields_are_where_most_nuclei_are(tissue: NDArray[np.uint8]) -> None:
     for y, x in places:
         assert 1900 < 3000 * y < 2900
         assert 300 < 4000 * x < 1700
+    (top, left), (bottom, right) = places
+    assert max(3000 * abs(top - bottom), 4000 * abs(left - right)) > 300
 
 
 def test_glass_has_no_scale(model: Model) -> None:
