@@ -120,8 +120,8 @@ def estimate_scale(slide: Slide, model: Model) -> Settled:
     the same, shrunk by 2            27   1.06  0.90 - 1.74    19        26
     =============================  ====  =====  ============  ========  ========
 
-    The model and the constants come from the first of these sets; CoNSeP (put
-    together from tiles in JPEG) says more of other tissue.
+    The model and the typical size come from the first of these sets; how size weighs against
+    confidence was chosen on both training sets, so only the test images decided nothing.
     """
     places = find_places(slide)
     mpp = consistent_mpp([look(slide, places, mpp, model) for mpp in ASSUMED_MPP])
