@@ -33,7 +33,7 @@ def decode_tiff(path: Path) -> Decoded:
         than grey, palette or RGB, too small or too large.
     """
     try:
-        with quiet(), tifffile.TiffFile(path) as tiff:
+        with quiet(), tifffile.TiffFile(path, _multifile=False) as tiff:
             check_markup(tiff)
             series = _only_image(tiff, path.name)
             samples = _samples_last(series, path.name)

@@ -145,7 +145,7 @@ def check_tiles_of(path: Path) -> None:
         As ``check_segments``.
     """
     try:
-        with quiet(), tifffile.TiffFile(path) as tiff:
+        with quiet(), tifffile.TiffFile(path, _multifile=False) as tiff:
             check_markup(tiff)
             for page in tiff.pages:
                 if page.keyframe.is_tiled:

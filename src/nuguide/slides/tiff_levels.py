@@ -46,7 +46,8 @@ def open_tiff(path: Path) -> Stored:
     """
     try:
         with quiet():
-            tiff = tifffile.TiffFile(path)
+            # An OME-TIFF may name others, anywhere on the disk: they are not opened.
+            tiff = tifffile.TiffFile(path, _multifile=False)
             try:
                 check_markup(tiff)
                 streamed = _streamed(tiff, path)
