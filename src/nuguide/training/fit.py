@@ -28,6 +28,7 @@ from nuguide.training.finish import (
     load_student,
     read_checkpoint,
 )
+from nuguide.training.hardware import PRECISION_KEY, Precision
 from nuguide.training.log import open_log, without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.recipe import (
@@ -130,6 +131,18 @@ def seconds_trained(out: Path) -> float | None:
     last = last_path(out)
     kept = read_checkpoint(last)["callbacks"].get("Timer") if last.is_file() else None
     return None if kept is None else float(kept["time_elapsed"]["train"])
+
+
+def precision_of(out: Path) -> Precision:
+    """Return the precision that a run was trained with; 32 for one of before it was kept.
+
+    Raises
+    ------
+    RecipeError
+        If its best checkpoint is missing or damaged.
+    """
+    kept: Precision = read_checkpoint(best_path(out)).get(PRECISION_KEY, "32")
+    return kept
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:

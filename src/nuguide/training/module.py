@@ -1,6 +1,6 @@
 """The Lightning modules: one step of a segmentation's and of a distillation's training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -21,6 +21,13 @@ from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import run_network
 from nuguide.training import losses
 from nuguide.training.crops import Batch, Crops, TokenMap, as_input
+from nuguide.training.hardware import (
+    PRECISION_KEY,
+    Precision,
+    chosen_precision,
+    in_precision,
+    training_layout,
+)
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.schedule import rate
 
@@ -49,6 +56,28 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
         self.recipe, self.tokens = recipe, tokens
         self.fit_samples = list(fit)
         self.validation_samples = [resampled(sample, recipe.mpp) for sample in validation]
+        self.precision: Precision | None = None  # known once the device is
+
+    def on_fit_start(self) -> None:
+        """Choose number format and layout for the device; a run that goes on keeps its format."""
+        if self.precision is None:
+            self.precision = chosen_precision(self.recipe.precision, self.device)
+        self.layout = training_layout(self.device)
+        self.to(memory_format=self.layout)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number format beside the weights."""
+        checkpoint[PRECISION_KEY] = self.precision
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the number format that the run began with; runs of before it was kept had 32."""
+        self.precision = checkpoint.get(PRECISION_KEY, "32")
+
+    def _computed(self, part: Callable[..., Any], image: Tensor, *more: Any) -> Any:
+        """Compute a part's outputs for a batch of images in the chosen format."""
+        assert self.precision is not None
+        with in_precision(self.precision, self.device):
+            return part(image.contiguous(memory_format=self.layout), *more)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the crops of the current epoch; asked for anew at each."""
@@ -126,8 +155,9 @@ class SegmentationTraining(_Training):
         tokens = batch.get("tokens")
         if isinstance(self.guide, StudentGuide):
             with torch.no_grad():
-                tokens = self.guide(batch["image"])
-        outputs = self.network(batch["image"], tokens)
+                tokens = self._computed(self.guide, batch["image"]).float()
+        outputs = self._computed(self.network, batch["image"], tokens)
+        outputs = {name: values.float() for name, values in outputs.items()}
         total = torch.zeros((), device=self.device)
         for name, value in losses.terms(outputs, batch, tokens, self.recipe.losses).items():
             total = total + getattr(self.recipe.losses, name) * value
@@ -179,7 +209,7 @@ class DistillationTraining(_Training):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the error of the student's tokens."""
-        predicted = self._standardise(self.student(batch["image"]))
+        predicted = self._standardise(self._computed(self.student, batch["image"]).float())
         error = losses.token_error(predicted, self._standardise(batch["tokens"]))
         self.log("loss", error.detach(), on_step=True, on_epoch=True, prog_bar=True)
         return error

@@ -103,6 +103,9 @@ class _Recipe(_Part):
         Largest norm of the gradient.
     ema : float
         Decay of the moving average of the weights; the average is what is validated and kept.
+    precision : {"auto", "32", "bf16"}
+        Of what the network computes in training; ``auto`` is bfloat16 where the device has it in
+        hardware. Weights, losses, averages and all of validation are float32.
     """
 
     name: Name
@@ -119,6 +122,7 @@ class _Recipe(_Part):
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     clip: PositiveFloat = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    precision: Literal["auto", "32", "bf16"] = "auto"
     augmentation: Augmentation = Augmentation()
 
 

@@ -11,6 +11,7 @@ from nuguide.errors import InputError, OutputError
 from nuguide.files import make_folder, replacing
 from nuguide.guides.controls import Control
 from nuguide.models.card import Text
+from nuguide.training.hardware import Precision
 from nuguide.training.recipe import Recipe, checked_recipe
 
 Count = Annotated[int, Field(ge=0)]
@@ -78,6 +79,8 @@ class Row(_Part):
         Of nuguide and what decides the numbers.
     device : str
         What it was scored on.
+    precision : Precision
+        Of the network in training; rows of before it was kept had 32.
     recipe : dict
         All choices.
     """
@@ -92,6 +95,7 @@ class Row(_Part):
     commit: str | None
     versions: dict[str, str]
     device: Text
+    precision: Precision = "32"
     recipe: dict[str, Any]
 
     @property

@@ -23,7 +23,7 @@ from nuguide.segmentation.run import on_device, segment_array
 from nuguide.training.ablation.grid import Planned
 from nuguide.training.ablation.rows import Budget, Found, Row, add_row, find_row, read_rows
 from nuguide.training.finish import load_trained
-from nuguide.training.fit import fit, fitted_on, seconds_trained, steps_done
+from nuguide.training.fit import fit, fitted_on, precision_of, seconds_trained, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.teacher import CachedGuide, tokens_folder
 
@@ -128,6 +128,7 @@ def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
         commit=_commit(),
         versions=_versions(),
         device=_device(model),
+        precision=precision_of(run),
         recipe=recipe.model_dump(mode="json"),
     )
 

@@ -21,6 +21,7 @@ from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.gpu.augmentation import Draws, crop_tokens, draw_batch
 from nuguide.training.gpu.scoring import Scorer, Scores, mean_of
 from nuguide.training.gpu.tissue import KnownTokens, Tissue, stacked, tokens_of
+from nuguide.training.hardware import chosen_precision, in_precision, training_layout
 from nuguide.training.schedule import rate
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Run:
         self.device = tissue.images.device
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.network.architecture, **recipe.network.options)
-        self.network = network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.layout = training_layout(self.device)
+        self.network = network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.precision = chosen_precision(recipe.precision, self.device)
         averaging = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
         self.optimiser = torch.optim.AdamW(
@@ -120,12 +123,6 @@ class Run:
         self._waiting: tuple[dict[str, float], State, list[Future[Scores]]] | None = None
         if state_file.is_file():
             self._resume()
-
-    @property
-    def _layout(self) -> torch.memory_format:
-        # Tensor cores read channels last; on a CPU training is faster the other way.
-        is_cuda = self.device.type == "cuda"
-        return torch.channels_last if is_cuda else torch.contiguous_format
 
     @property
     def is_finished(self) -> bool:
@@ -188,9 +185,9 @@ class Run:
             self.tissue, recipe.mpp, recipe.batch, recipe.crop_px, recipe.augmentation, draws
         )
         tokens = self._batch_tokens(batch["image"], which, coordinates)
-        image = batch["image"].contiguous(memory_format=self._layout)
+        image = batch["image"].contiguous(memory_format=self.layout)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with in_precision(self.precision, self.device):
             outputs = self.network(image, tokens)
         outputs = {name: x.float() for name, x in outputs.items()}
         terms = losses.terms(outputs, batch, tokens, recipe.losses)

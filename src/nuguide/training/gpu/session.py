@@ -128,6 +128,7 @@ def _result(pack: Pack, run: Run, device: torch.device) -> dict[str, Any]:
         "steps": progress.step,
         "seconds": progress.seconds,
         "budget_seconds": run.budget,
+        "precision": run.precision,
         "crops": progress.step * run.recipe.batch,
         "n_images": len(run.tissue.images),
         "parameters": sum(each.numel() for each in run.network.parameters()),

@@ -11,6 +11,7 @@ from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.finish import TRAINED_FILE, best_path, finish, load_student
 from nuguide.training.gpu.pieces import read_pieces
 from nuguide.training.gpu.session import SCORES_FILE
+from nuguide.training.hardware import PRECISION_KEY
 from nuguide.training.recipe import SegmentationRecipe, checked_recipe
 
 ADVICE = "give another --out"
@@ -54,7 +55,10 @@ def unpack(folder: Path, out: Path) -> list[Path]:
         state = read_pieces(folder, result["weights"], recipe.name)
         claim(run, recipe)
         make_folder(best_path(run).parent, ADVICE)
-        checkpoint = {"state_dict": {f"network.{key}": x for key, x in state.items()}}
+        checkpoint: dict[str, Any] = {
+            "state_dict": {f"network.{key}": x for key, x in state.items()},
+            PRECISION_KEY: result["precision"],
+        }
         if recipe.guide.kind == "student":
             student = load_student(Path(recipe.guide.name)).state_dict()
             checkpoint["state_dict"] |= {f"guide.{key}": x for key, x in student.items()}

@@ -1,0 +1,42 @@
+"""What a device does best in training: the format of numbers, the layout of maps."""
+
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+
+Precision = Literal["32", "bf16"]
+"""``bf16``: the network alone computes in bfloat16; weights, losses and averages stay float32."""
+
+PRECISION_KEY = "nuguide_precision"
+"""In a checkpoint: the ``Precision`` that its run was trained with."""
+
+
+def chosen_precision(asked: Literal["auto", "32", "bf16"], device: torch.device) -> Precision:
+    """Return the precision to train with; ``auto`` is bfloat16 where it is computed in hardware."""
+    if asked != "auto":
+        return asked
+    return "bf16" if _computes_bfloat16(device) else "32"
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # Younger than the oldest torch that is allowed; without it, what is slow but sure.
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Compute what is inside in a precision; what comes out may be bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def training_layout(device: torch.device) -> torch.memory_format:
+    """Return how maps lie in memory: tensor cores read channels last, a CPU trains faster without.
+
+    (Inference on a CPU is another matter: see ``nuguide.networks.inference``.)
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
