@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from nuguide.segmentation.decoding import Maps
-from nuguide.segmentation.seams import claims, native_box, to_native
+from nuguide.segmentation.seams import claims, native_box, to_native, window_of
 from nuguide.slides.regions import Box, Region
 
 REGION = Region(1, core=Box(0, 64, 64, 64), read=Box(0, 32, 64, 128))
@@ -46,9 +47,33 @@ def test_nuclei_keep_place_and_area_at_the_images_own_resolution(scale: float) -
     labels = square((64, 64), (20, 24), side=16)
     maps = Maps((labels > 0).astype(np.float32), None, 0.5)
     box = native_box(read, scale, (10**3, 10**3))
-    native, foreground = to_native(labels, maps, 0.5, read, box, scale)
+    native, foreground = to_native(labels, maps.foreground, 0.5, read, box, scale)
     assert native.shape == foreground.shape == (box.height, box.width)
     assert (native > 0).sum() * scale**2 == pytest.approx(256, rel=0.02)
     y, x = (axis.mean() + 0.5 for axis in np.nonzero(native))
     assert (y + box.y) * scale == pytest.approx(64 + 28, abs=0.3)
     assert (x + box.x) * scale == pytest.approx(64 + 32, abs=0.3)
+
+
+def test_the_window_of_what_is_claimed_leaves_room_for_its_outlines() -> None:
+    claimed = np.zeros((60, 50), np.bool_)
+    claimed[20:30, 1:49] = True
+    window = window_of(claimed)
+    assert window == (slice(16, 32), slice(0, 50)), "from a line of the grid to the edge at most"
+    assert Box(96, 192, 60, 50).part(window) == Box(112, 192, 16, 50)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7, 2.0])
+def test_what_lies_beyond_the_window_changes_nothing(scale: float) -> None:
+    random = np.random.default_rng(0)
+    read, labels = Box(32, 64, 96, 96), square((96, 96), (30, 40), side=16)
+    foreground = cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), 1.5)
+    foreground += random.uniform(0, 0.1, labels.shape).astype(np.float32)
+    window = window_of(labels > 0)
+    part = read.part(window)
+    box, whole = (native_box(each, scale, (10**3, 10**3)) for each in (part, read))
+    native, _ = to_native(labels[window], foreground[window], 0.5, part, box, scale)
+    expected, _ = to_native(labels, foreground, 0.5, read, whole, scale)
+    y, x = box.y - whole.y, box.x - whole.x
+    assert (expected > 0).sum() == (native > 0).sum() > 0
+    assert np.array_equal(native, expected[y : y + box.height, x : x + box.width])

@@ -171,11 +171,12 @@ def _means_inside(
     foreground: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean haematoxylin and mean foreground probability of each label present."""
-    inside = labels > 0
+    inside = np.flatnonzero(labels)
     number = np.zeros(int(present[-1]) + 1, np.intp)
     number[present] = np.arange(present.size)
-    row = number[labels[inside]]
+    row = number[labels.ravel()[inside]]
     count = np.bincount(row, minlength=present.size)
-    stain = np.bincount(row, weights=hematoxylin_od(rgb[inside]), minlength=present.size)
-    belief = np.bincount(row, weights=foreground[inside], minlength=present.size)
+    stains = hematoxylin_od(rgb.reshape(-1, 3)[inside])
+    stain = np.bincount(row, weights=stains, minlength=present.size)
+    belief = np.bincount(row, weights=foreground.ravel()[inside], minlength=present.size)
     return stain / count, belief / count

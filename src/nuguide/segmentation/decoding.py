@@ -66,8 +66,8 @@ def divide(
     mask: NDArray[np.bool_], distance: NDArray[np.float32], decoding: "Decoding", mpp: float
 ) -> NDArray[np.int32]:
     """Divide a foreground that is not empty by its smoothed distance; see ``decode``."""
-    basins = np.asarray(watershed(-distance, _peaks(distance, mask), mask=mask), np.int32)
-    labels = _merged(basins, distance, decoding.prominence)
+    peaks = _peaks(distance, mask)
+    labels = _merged(_flooded(mask, distance, peaks), peaks, distance, decoding.prominence)
     return without_small(labels, decoding.min_area_um2 / mpp**2)
 
 
@@ -96,8 +96,32 @@ def _peaks(distance: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(peaks, np.int32)
 
 
+def _flooded(
+    mask: NDArray[np.bool_], distance: NDArray[np.float32], peaks: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Give every pixel of the mask the number of the peak that floods it.
+
+    A part of the mask with a single peak is its basin; only the others need a watershed.
+    """
+    parts, count = ndimage.label(mask)  # connected as water flows: by edges
+    at = np.flatnonzero(peaks)
+    part, number = parts.ravel()[at], peaks.ravel()[at]
+    first, last = np.full(count + 1, peaks.max(initial=0) + 1, np.int32), np.zeros(count + 1, int)
+    np.minimum.at(first, part, number)
+    np.maximum.at(last, part, number)
+    shared = first != last
+    shared[0], first[0] = False, 0
+    basins = first[parts]
+    among = shared[parts]
+    divided = watershed(-distance, np.where(among, peaks, 0), mask=among)
+    return np.where(among, divided, basins).astype(np.int32)
+
+
 def _merged(
-    basins: NDArray[np.int32], distance: NDArray[np.float32], prominence: float
+    basins: NDArray[np.int32],
+    peaks: NDArray[np.int32],
+    distance: NDArray[np.float32],
+    prominence: float,
 ) -> NDArray[np.int32]:
     """Merge neighbouring basins of which the lower peak hardly rises above their saddle.
 
@@ -106,9 +130,9 @@ def _merged(
     """
     count = int(basins.max())
     numbers = np.arange(count + 1)
-    inside = basins > 0
     peak = np.full(count + 1, -np.inf)
-    np.maximum.at(peak, basins[inside], distance[inside])
+    at = np.flatnonzero(peaks)
+    np.maximum.at(peak, peaks.ravel()[at], distance.ravel()[at])
     parent = numbers.tolist()
 
     def root(basin: int) -> int:
@@ -148,7 +172,14 @@ def _saddles(
 def without_small(labels: NDArray[np.int32], min_area_px: float) -> NDArray[np.int32]:
     """Drop objects of fewer pixels and number the others 1 .. n."""
     sizes = np.bincount(labels.ravel())
-    keep = sizes >= max(min_area_px, 1)  # a number that nothing bears has no pixel
-    keep[0] = False
-    numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return numbered(labels, sizes >= min_area_px)
+
+
+def numbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Keep some objects, ``keep[label]``, and number those that have pixels 1 .. n."""
+    present = np.zeros(keep.size, np.bool_)
+    present[labels.ravel()] = True
+    kept = keep & present
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     return np.asarray(numbers[labels], np.int32)

@@ -18,13 +18,13 @@ class Cut:
     size_px : int
         Side of a region's core.
     halo_px : int
-        What is read around it: wider than a nucleus, so that each is seen whole.
+        What is read around it: as far as what lies there changes a nucleus in the core.
     offset_px : int
         Where the second row and column of cores begin; 0: the first are whole.
     """
 
     size_px: int = 1024
-    halo_px: int = 128
+    halo_px: int = 96
     offset_px: int = 0
 
     def on_grid(self, step: int) -> Self:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from nuguide.models.model import Model
 from nuguide.nuclei.morphometry import measure
 from nuguide.nuclei.schema import SCHEMA
-from nuguide.segmentation.decoding import Maps, decode, without_small
+from nuguide.segmentation.decoding import Maps, decode, numbered
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.runs import RUNS, runs_of
-from nuguide.segmentation.seams import claims, native_box, to_native
+from nuguide.segmentation.seams import claims, native_box, to_native, window_of
 from nuguide.segmentation.stopwatch import Stopwatch
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Box, Region
@@ -77,16 +77,24 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
     with watch.timing("instances"):
         slide, region = task.slide, task.region
         scale = slide.mpp / model.card.mpp
-        box = native_box(region.read, scale, slide.shape)
         decoded = decode(maps, model.card.decoding)
         mine = claims(decoded, region)
         if not mine.any():
             return Piece(no_nuclei(), watch.seconds)
+        # What lies farther out than the nuclei that are claimed is not needed any more.
+        window = window_of(mine[decoded])
+        part = region.read.part(window)
+        box = native_box(part, scale, slide.shape)
         # Neighbours take their place first, so that a nucleus ends where it does in any region.
         native, foreground = to_native(
-            decoded, maps, model.card.decoding.foreground_threshold, region.read, box, scale
+            decoded[window],
+            maps.foreground[window],
+            model.card.decoding.foreground_threshold,
+            part,
+            box,
+            scale,
         )
-        labels = without_small(np.where(mine[native], native, 0).astype(np.int32), 1)
+        labels = numbered(native, mine)
     with watch.timing("read"):
         rgb = slide.read(box.y, box.x, box.height, box.width, slide.mpp)
     with watch.timing("instances"):

@@ -11,9 +11,7 @@ import math
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from nuguide.segmentation.decoding import Maps
 from nuguide.slides.regions import Box, Region
 
 MARGIN_PX = 3
@@ -40,13 +38,42 @@ def claims(labels: Labels, region: Region) -> NDArray[np.bool_]:
     count = int(labels.max(initial=0))
     if not count:
         return np.zeros(1, np.bool_)
-    ones = np.ones(labels.shape, np.uint8)
-    centres = np.array(ndimage.center_of_mass(ones, labels, np.arange(1, count + 1)))
-    y, x = centres[:, 0] + region.read.y, centres[:, 1] + region.read.x
+    y, x = _centres(labels, count)
+    y, x = y + region.read.y, x + region.read.x
     core, margin = region.core, MARGIN_PX
     inside = (y >= core.y - margin) & (y < core.y + core.height + margin)
     inside &= (x >= core.x - margin) & (x < core.x + core.width + margin)
     return np.concatenate([[False], inside])
+
+
+def _centres(labels: Labels, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean row and column of labels 1 .. n, px; NaN for a label without pixels."""
+    rows, columns = np.nonzero(labels)
+    number = labels[rows, columns] - 1
+    pixels = np.bincount(number, minlength=count)
+    with np.errstate(invalid="ignore"):
+        y, x = (np.bincount(number, at, count) / pixels for at in (rows, columns))
+    return y, x
+
+
+def window_of(claimed: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all that is claimed, with what its outlines need.
+
+    Parameters
+    ----------
+    claimed : ndarray
+        (H, W), of which some is true.
+    """
+    # A pixel for the outline to spread into, one for the interpolation between two; from the grid's
+    # lines on, so that places on the image's own pixels round as they do in any other region.
+    spread, step = 2, 16
+    ends = []
+    for axis in (1, 0):
+        found = np.flatnonzero(claimed.any(axis=axis))
+        length = claimed.shape[1 - axis]
+        first, last = max(0, int(found[0]) - spread), int(found[-1]) + 1 + spread
+        ends.append((first // step * step, min(length, last)))
+    return slice(*ends[0]), slice(*ends[1])
 
 
 def native_box(read: Box, scale: float, shape: tuple[int, int]) -> Box:
@@ -68,7 +95,12 @@ def native_box(read: Box, scale: float, shape: tuple[int, int]) -> Box:
 
 
 def to_native(
-    labels: Labels, maps: Maps, threshold: float, read: Box, box: Box, scale: float
+    labels: Labels,
+    foreground: NDArray[np.float32],
+    threshold: float,
+    read: Box,
+    box: Box,
+    scale: float,
 ) -> tuple[Labels, NDArray[np.float32]]:
     """Bring labels and foreground from the model's pixels to the image's own.
 
@@ -77,8 +109,8 @@ def to_native(
 
     Parameters
     ----------
-    labels, maps
-        Of ``read``, at the model's um/px.
+    labels, foreground : ndarray
+        (H, W) of ``read``, at the model's um/px: label map, and probability of nucleus.
     threshold : float
         Of the foreground's probability.
     read, box : Box
@@ -102,11 +134,11 @@ def to_native(
     linear, nearest = (
         flag | cv2.WARP_INVERSE_MAP for flag in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
     )
-    foreground = cv2.warpAffine(maps.foreground, affine, size, flags=linear, borderMode=border)
+    fine = cv2.warpAffine(foreground, affine, size, flags=linear, borderMode=border)
     grown = _grown(labels).astype(np.float32)  # exact below 2^24
     brought = cv2.warpAffine(grown, affine, size, flags=nearest, borderMode=border)
-    native = np.where(foreground > threshold, brought, 0).astype(np.int32)
-    return native, np.asarray(foreground, np.float32)
+    native = np.where(fine > threshold, brought, 0).astype(np.int32)
+    return native, np.asarray(fine, np.float32)
 
 
 def _grown(labels: Labels) -> Labels:

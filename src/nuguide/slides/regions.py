@@ -13,6 +13,14 @@ class Box:
     height: int
     width: int
 
+    def part(self, window: tuple[slice, slice]) -> "Box":
+        """Return the part of the box that a window of an array of its size shows."""
+        (top, bottom, _), (left, right, _) = (
+            side.indices(length)
+            for side, length in zip(window, (self.height, self.width), strict=True)
+        )
+        return Box(self.y + top, self.x + left, bottom - top, right - left)
+
 
 @dataclass(frozen=True)
 class Region:
