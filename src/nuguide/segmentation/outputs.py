@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,15 +114,22 @@ def write_outputs(
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
+    # Tables become text in compiled code, which leaves Python free to draw.
+    with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
+        tables = beside.submit(_write_tables, folder, slide, outputs.csv)
+        _write_labels(folder, slide, outputs.label_file(slide), labels)
+        if labels is not None:
+            rgb = slide.read(0, 0, *slide.shape, slide.mpp)
+            write_overlay(rgb, labels, folder / OVERLAY_FILE)
+        else:
+            _write_overview(folder, slide, tissue)
+        tables.result()
+
+
+def _write_tables(folder: Path, slide: Slide, csv: bool) -> None:
     write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp)
-    if outputs.csv:
+    if csv:
         write_csv(read_pieces(folder), folder / CSV_FILE)
-    _write_labels(folder, slide, outputs.label_file(slide), labels)
-    if labels is not None:
-        rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        write_overlay(rgb, labels, folder / OVERLAY_FILE)
-    else:
-        _write_overview(folder, slide, tissue)
 
 
 def _write_overview(folder: Path, slide: Slide, tissue: Tissue | None) -> None:
