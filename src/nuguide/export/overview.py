@@ -45,6 +45,7 @@ def write_overview(
         If ``path`` cannot be written.
     """
     shown = density.per_mm2()
+    thumbnail = _as_large_as_shown(thumbnail)
     with mpl.rc_context(_STYLE):
         figure, (slide, map_) = _panels(density.size_um, 2, _headline(density.nuclei, tissue_mm2))
         _show_slide(slide, thumbnail, density.size_um)
@@ -101,6 +102,7 @@ def write_tissue(
     OutputError
         If ``path`` cannot be written.
     """
+    thumbnail = _as_large_as_shown(thumbnail)
     height, width = thumbnail.shape[:2]
     inside = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     drawing = np.where(inside[..., None] > 0, thumbnail, 170 + thumbnail // 3).astype(np.uint8)
@@ -114,6 +116,16 @@ def write_tissue(
         figure, (slide,) = _panels(size_um, 1, headline)
         _show_slide(slide, drawing, size_um)
         _save(figure, path)
+
+
+def _as_large_as_shown(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink a picture to what a panel shows of it: matplotlib takes some 50 bytes a pixel."""
+    height, width = thumbnail.shape[:2]
+    scale = _LONGEST_PANEL_IN * _DPI / max(height, width)
+    if scale >= 1.0:
+        return thumbnail
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 _STYLE = {

@@ -14,6 +14,12 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names in malloc.h
 _KEPT_BYTES = 1 << 30
 
 
+def give_back_memory() -> None:
+    """Give what is kept back to the system: where the network is done and other work follows."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @cache
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees, once; nothing happens where the C library is no glibc.

@@ -8,6 +8,7 @@ from pathlib import Path
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.models.model import Model
+from nuguide.networks.allocator import give_back_memory
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.joining import ArrayCanvas, join
@@ -189,6 +190,7 @@ class Job:
             If they cannot be written.
         """
         start = time.perf_counter()
+        give_back_memory()
         fragments = ((region, self._ledger.nuclei(region.index)) for region in self._plan)
         scale = self.slide.mpp / self._card.mpp
         with opened_canvas(self._folder, self.slide, self._outputs) as canvas:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -65,11 +65,13 @@ class Tissue:
         """Return the share of tissue of many boxes at once; beyond the slide there is none."""
         corners = np.array([(box.y, box.x, box.height, box.width) for box in boxes], np.float64)
         y, x, height, width = corners.reshape(-1, 4).T * (mpp / self.mpp)
+        # (h + 1, w + 1): tissue above and left of each corner. Not kept: it is four masks large.
+        integral = cv2.integral(self.mask.astype(np.uint8), sdepth=cv2.CV_32S)
         tissue = (
-            self._sum_to(y + height, x + width)
-            - self._sum_to(y, x + width)
-            - self._sum_to(y + height, x)
-            + self._sum_to(y, x)
+            _sum_to(integral, y + height, x + width)
+            - _sum_to(integral, y, x + width)
+            - _sum_to(integral, y + height, x)
+            + _sum_to(integral, y, x)
         )
         # The sum of a million pixels is exact; its interpolation is to 1e-9.
         return np.asarray((tissue / (height * width)).clip(0.0, 1.0))
@@ -88,24 +90,19 @@ class Tissue:
         """Return the tissue inside a region of interest, a mask of the same grid."""
         return replace(self, mask=self.mask & roi)
 
-    @cached_property
-    def _integral(self) -> NDArray[np.float64]:
-        """Return (h + 1, w + 1): tissue above and left of each corner, px of the mask."""
-        return np.asarray(cv2.integral(self.mask.astype(np.uint8), sdepth=cv2.CV_64F))
 
-    def _sum_to(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Interpolate the integral, which is exact: a pixel is constant over its area."""
-        height, width = self.mask.shape
-        y, x = y.clip(0.0, height), x.clip(0.0, width)
-        top = np.minimum(y.astype(np.int64), height - 1)
-        left = np.minimum(x.astype(np.int64), width - 1)
-        down, across = y - top, x - left
-        above = self._integral[top, left] * (1 - across) + self._integral[top, left + 1] * across
-        below = (
-            self._integral[top + 1, left] * (1 - across)
-            + self._integral[top + 1, left + 1] * across
-        )
-        return np.asarray(above * (1 - down) + below * down)
+def _sum_to(
+    integral: NDArray[np.int32], y: NDArray[np.float64], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Interpolate an integral, which is exact: a pixel is constant over its area."""
+    height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    y, x = y.clip(0.0, height), x.clip(0.0, width)
+    top = np.minimum(y.astype(np.int64), height - 1)
+    left = np.minimum(x.astype(np.int64), width - 1)
+    down, across = y - top, x - left
+    above = integral[top, left] * (1 - across) + integral[top, left + 1] * across
+    below = integral[top + 1, left] * (1 - across) + integral[top + 1, left + 1] * across
+    return np.asarray(above * (1 - down) + below * down)
 
 
 def find_tissue(slide: Slide, threshold: float | None = None) -> Tissue:
@@ -161,7 +158,9 @@ def _density(rgb: NDArray[np.uint8], black: Mask) -> NDArray[np.float32]:
     white = np.full(3, GLASS_GREY, np.float32)
     if len(glass) > 0.01 * int((~black).sum()):
         white = np.median(glass, axis=0).astype(np.float32)
-    return np.asarray(np.log(white / np.maximum(rgb, 1)).max(axis=-1), np.float32)
+    values = np.maximum(np.arange(256, dtype=np.float32), 1)
+    channels = (np.log(white[channel] / values)[rgb[..., channel]] for channel in range(3))
+    return reduce(np.maximum, channels)
 
 
 def _otsu(density: NDArray[np.float32]) -> float:
