@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
+from nuguide import segment
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
 from nuguide.models.checkpoint import load_model_folder
@@ -289,6 +290,31 @@ def test_without_a_moving_average_the_weights_themselves_are_kept(
         tmp_path / "run" / "checkpoints" / "last.ckpt"
     )
     assert load_trained(tmp_path / "run").guide is None
+
+
+def test_a_model_of_offsets_is_trained_validated_and_decoded(
+    data, make_segmentation, tmp_path: Path, sample
+):
+    options = {"width": 2, "heads": ["nuclei", "offsets"]}
+    recipe = make_segmentation(
+        network={"architecture": "eunet3plus", "options": options},
+        losses={"boundary": 10.0, "iou": 1.0, "dice": 0.0},
+        decoding={"prominence": 0.2},
+    )
+    run = tmp_path / "run"
+    fit(recipe, data, run, progress=False)
+    (last,) = (row for row in rows(run) if row["loss_offsets"] and row["epoch"] == "1")
+    assert all(float(last[f"loss_{name}"]) > 0 for name in ("offsets", "cross_entropy", "iou"))
+    assert "loss_dice" not in last
+    finish(run)
+    model = load(run / "model")
+    assert model.card.decoding.prominence == 0.2
+    maps = predict_maps(model, sample.image)
+    assert maps.distance is None
+    assert maps.offsets.shape == (2, *sample.labels.shape)
+    assert maps.offsets.any()
+    result = segment(sample.image, mpp=sample.mpp, model=run / "model")
+    assert result.labels.shape == sample.labels.shape
 
 
 def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, sample):

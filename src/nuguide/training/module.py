@@ -57,6 +57,7 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
         self.fit_samples = list(fit)
         self.validation_samples = [resampled(sample, recipe.mpp) for sample in validation]
         self.precision: Precision | None = None  # known once the device is
+        self.targets: set[str] = set()  # what is made of the labels
 
     def on_fit_start(self) -> None:
         """Choose number format and layout for the device; a run that goes on keeps its format."""
@@ -88,6 +89,7 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             mpp=recipe.mpp,
             size=recipe.crop_px,
             augmentation=recipe.augmentation,
+            targets=self.targets,
             seed=recipe.seed,
             epoch=self.current_epoch,
             length=recipe.batch * recipe.epoch_steps,
@@ -134,6 +136,9 @@ class SegmentationTraining(_Training):
         super().__init__(recipe, fit, validation, tokens)
         torch.manual_seed(recipe.seed)
         self.network = build_network(recipe.network.architecture, **recipe.network.options)
+        self.targets = set(getattr(self.network, "heads", ()))
+        if recipe.losses.boundary:
+            self.targets.add("closeness")
         self.guide = guide
         if isinstance(guide, StudentGuide):
             guide.requires_grad_(False)

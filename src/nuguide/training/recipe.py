@@ -60,10 +60,15 @@ class Losses(_Part):
 
     Attributes
     ----------
-    cross_entropy, focal, dice, released_dice : float
+    cross_entropy, focal, dice, released_dice, iou, ms_ssim : float
         Of the head ``nuclei``.
+    boundary : float
+        How much more a pixel between two nuclei that touch weighs in the cross-entropy; 0: all
+        alike.
     distance : float
         Of the head ``distance``: squared error of the normalised distance.
+    offsets : float
+        Of the head ``offsets``: squared error of the offsets and of their derivatives.
     tokens : float
         Of mode ``distil``: predicted against the guide's tokens.
     """
@@ -72,8 +77,21 @@ class Losses(_Part):
     focal: float = 0.0
     dice: float = 1.0
     released_dice: float = 0.0
+    iou: float = 0.0
+    ms_ssim: float = 0.0
+    boundary: Annotated[float, Field(ge=0)] = 0.0
     distance: float = 2.0
+    offsets: float = 1.0
     tokens: float = 0.0
+
+    @model_validator(mode="after")
+    def _boundary_weighs_something(self) -> Self:
+        if self.boundary and not self.cross_entropy:
+            raise ValueError(
+                f"boundary is {self.boundary:g} and cross_entropy 0; expected a weight of the "
+                "cross-entropy, whose pixels boundary weighs"
+            )
+        return self
 
 
 class _Recipe(_Part):
