@@ -29,8 +29,8 @@ from nuguide.training.finish import (
     load_trained,
     read_checkpoint,
 )
-from nuguide.training.fit import fit
-from nuguide.training.module import SegmentationTraining
+from nuguide.training.fit import fit, is_finished, steps_done
+from nuguide.training.module import DistillationTraining, SegmentationTraining
 
 STEPS = 6  # three epochs
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -216,6 +216,70 @@ def _rising():
     """Every validation is the best so far."""
     values = iter(np.linspace(0.1, 0.9, 20))
     return lambda *_: {"dice_foreground": 0.0, "pq": 0.0, "aji": float(next(values))}
+
+
+@pytest.fixture
+def validates_as(monkeypatch):
+    """Return a function that tells what the next validations find, one image each."""
+
+    def choose(name: str, values: list[float]) -> None:
+        coming = iter(values)
+        others = {"dice_foreground": 0.5, "pq": 0.5, "aji": 0.5}
+        monkeypatch.setattr(
+            "nuguide.training.module.score", lambda *_: others | {name: next(coming)}
+        )
+
+    return choose
+
+
+@pytest.mark.parametrize("stop_on", ["aji", "dice_foreground"])
+def test_a_training_out_of_patience_ends_and_a_stop_in_between_changes_nothing(
+    data, make_segmentation, tmp_path: Path, dies_in_epoch, validates_as, stop_on: str
+):
+    recipe = make_segmentation(steps=16, patience_epochs=2, stop_on=stop_on)
+    found = [0.5, 0.6, 0.55, 0.6, 0.9]  # two epochs that are no better: the fifth is not reached
+    runs = tmp_path / "whole", tmp_path / "stopped"
+    validates_as(stop_on, found)
+    fit(recipe, data, runs[0], progress=False)
+    validates_as(stop_on, found)
+    dies_in_epoch(3)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, runs[1], progress=False)
+    assert not is_finished(runs[1], recipe), "it has waited for one epoch so far"
+    dies_in_epoch(None)
+    fit(recipe, data, runs[1], progress=False)
+    assert_equal_runs(*runs)
+    for run in runs:
+        assert steps_done(run) == 8
+        assert is_finished(run, recipe)
+    dies_in_epoch(4)  # it would be trained further
+    assert fit(recipe, data, runs[1], progress=False) == runs[1] / "checkpoints" / "best.ckpt"
+
+
+def test_patience_is_kept_by_each_better_epoch_and_none_is_asked_for_by_default(
+    data, make_segmentation, tmp_path: Path, validates_as
+):
+    validates_as("aji", [0.5, 0.4, 0.6, 0.5])
+    fit(make_segmentation(steps=8, patience_epochs=2), data, tmp_path / "run", progress=False)
+    assert steps_done(tmp_path / "run") == 8
+    validates_as("aji", [0.5, 0.4, 0.3, 0.2])
+    fit(make_segmentation(steps=8), data, tmp_path / "plain", progress=False)
+    assert steps_done(tmp_path / "plain") == 8
+
+
+def _no_better(self: DistillationTraining, index: int, _: int) -> None:
+    self.log("validation_cosine_standardised", 0.5, batch_size=1)
+
+
+def test_a_student_out_of_patience_ends(
+    data, make_distillation, fake_teacher, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    monkeypatch.setattr(DistillationTraining, "validation_step", _no_better)
+    recipe = make_distillation(steps=12, patience_epochs=1)
+    fit(recipe, data, tmp_path / "run", progress=False)
+    assert steps_done(tmp_path / "run") == 4
+    assert is_finished(tmp_path / "run", recipe)
 
 
 def test_a_first_best_checkpoint_without_a_last_one_is_replaced(

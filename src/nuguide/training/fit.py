@@ -7,7 +7,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    Timer,
+)
 from lightning.pytorch.callbacks.progress import RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
@@ -75,14 +81,12 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         return best_path(out)
     samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
     if isinstance(recipe, DistillationRecipe):
-        monitor = "validation_cosine_standardised"
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
-        monitor = "validation_aji"
         module = _segmentation(recipe, samples, validation, out)
     claim(out, recipe)  # only now, when data, guide and network have been found good
     with without_noise():
-        _train(module, recipe, out, monitor, progress)
+        _train(module, recipe, out, progress)
     return best_path(out)
 
 
@@ -146,27 +150,39 @@ def precision_of(out: Path) -> Precision:
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine."""
-    return (
-        trained_elsewhere(out) is not None
-        or steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
-    )
+    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine.
+
+    A training that has lost its patience is finished too.
+    """
+    if trained_elsewhere(out) is not None:
+        return True
+    done = steps_done(out)
+    return done >= _epochs(recipe) * recipe.epoch_steps or (done > 0 and _lost_patience(out))
+
+
+def _lost_patience(out: Path) -> bool:
+    for name, state in read_checkpoint(last_path(out))["callbacks"].items():
+        if name.startswith(EarlyStopping.__name__):
+            return bool(state["wait_count"] >= state["patience"])
+    return False
 
 
 def _epochs(recipe: Recipe) -> int:
     return -(-recipe.steps // recipe.epoch_steps)
 
 
-def _train(
-    module: L.LightningModule, recipe: Recipe, out: Path, monitor: str, progress: bool
-) -> None:
+def _train(module: L.LightningModule, recipe: Recipe, out: Path, progress: bool) -> None:
     best, last = best_path(out), last_path(out)
     done = steps_done(out)
     # Without counters: a run that goes on replaces the files of the one that was stopped. And two
     # of them: Lightning's own save_last would keep the last of those that were best.
     keep = [
         ModelCheckpoint(
-            best.parent, best.stem, monitor=monitor, mode="max", enable_version_counter=False
+            best.parent,
+            best.stem,
+            monitor=_monitored(recipe, "aji"),
+            mode="max",
+            enable_version_counter=False,
         ),
         ModelCheckpoint(last.parent, last.stem, enable_version_counter=False),
     ]
@@ -175,7 +191,7 @@ def _train(
         devices=1,
         max_epochs=_epochs(recipe),
         gradient_clip_val=recipe.clip,
-        callbacks=[Timer(), *keep, *_averaging(recipe), *_bar(progress)],
+        callbacks=[Timer(), *keep, *_averaging(recipe), *_patience(recipe), *_bar(progress)],
         logger=open_log(out, done),
         plugins=[_WholeCheckpoints()],
         num_sanity_val_steps=0,
@@ -226,6 +242,28 @@ def _averaging(recipe: Recipe) -> list[Callback]:
         return []
     start = min(recipe.warmup_steps, recipe.epoch_steps - 1)
     return [EMAWeightAveraging(decay=recipe.ema, update_starting_at_step=start)]
+
+
+def _patience(recipe: Recipe) -> list[Callback]:
+    if recipe.patience_epochs is None:
+        return []
+    stop_on = recipe.stop_on if isinstance(recipe, SegmentationRecipe) else ""
+    stopping = EarlyStopping(
+        _monitored(recipe, stop_on),
+        mode="max",
+        patience=recipe.patience_epochs,
+        check_finite=False,  # a score that is no number is no better one, and may recover
+        # With the validation, so that the checkpoint of the same epoch already counts it.
+        check_on_train_epoch_end=False,
+    )
+    return [stopping]
+
+
+def _monitored(recipe: Recipe, score: str) -> str:
+    """Name what a validation logs: a score of nuclei, or how near a student is to its teacher."""
+    if isinstance(recipe, DistillationRecipe):
+        return "validation_cosine_standardised"
+    return f"validation_{score}"
 
 
 def _bar(progress: bool) -> list[Callback]:
