@@ -16,11 +16,12 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.callbacks.progress import RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import RecipeError
+from nuguide.errors import InputError, RecipeError
 from nuguide.files import make_folder, unwritable
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
@@ -37,17 +38,22 @@ from nuguide.training.finish import (
 from nuguide.training.hardware import PRECISION_KEY, Precision
 from nuguide.training.log import open_log, without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
-from nuguide.training.recipe import (
-    DistillationRecipe,
-    Recipe,
-    SegmentationRecipe,
-)
+from nuguide.training.processes import is_first
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 
 _ADVICE = "make room, or give another --out, and train on"
 
 
-def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
+def fit(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    progress: bool = True,
+    devices: int = 1,
+    nodes: int = 1,
+) -> Path:
     """Train what the recipe says; run again with the same arguments, it continues.
 
     Parameters
@@ -61,6 +67,10 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         the runs beside it, ``tokens/``.
     progress : bool
         Whether to draw a progress bar.
+    devices, nodes : int
+        Processes on each machine, one a device, and machines. This program is started anew for
+        each further one, unless torchrun or srun has started them; all return from here, and
+        ``nuguide.training.processes.is_first`` tells which may write.
 
     Returns
     -------
@@ -74,8 +84,23 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     DataSetError
         If ``data`` is no data set with the recipe's split and a part of validation.
     RecipeError
-        If guide and network do not go together, or a checkpoint is damaged.
+        If guide and network do not go together, a batch cannot be shared by the processes, or a
+        checkpoint is damaged.
+    InputError
+        If there are fewer devices.
+
+    Notes
+    -----
+    ``recipe.batch`` is that of all processes together, and step by step they see the crops that one
+    alone would see; gradients are averaged. What differs from one process: a loss over the batch as
+    a whole (Dice, IoU) is taken over each share; on a CPU, which has no synchronised batch norm, so
+    are its statistics, and the first process' are kept; and each draws its own dropout.
     """
+    if recipe.batch % (devices * nodes):
+        raise RecipeError(
+            f"batch is {recipe.batch} for {devices * nodes} processes; expected a multiple; "
+            "change batch, or --devices"
+        )
     refuse_another_run(out, recipe)
     if is_finished(out, recipe):
         return best_path(out)
@@ -84,9 +109,10 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
         module = _segmentation(recipe, samples, validation, out)
-    claim(out, recipe)  # only now, when data, guide and network have been found good
+    if is_first():
+        claim(out, recipe)  # only now, when data, guide and network have been found good
     with without_noise():
-        _train(module, recipe, out, progress)
+        _train(module, recipe, out, progress, devices, nodes)
     return best_path(out)
 
 
@@ -171,7 +197,14 @@ def _epochs(recipe: Recipe) -> int:
     return -(-recipe.steps // recipe.epoch_steps)
 
 
-def _train(module: L.LightningModule, recipe: Recipe, out: Path, progress: bool) -> None:
+def _train(
+    module: L.LightningModule,
+    recipe: Recipe,
+    out: Path,
+    progress: bool,
+    devices: int,
+    nodes: int,
+) -> None:
     best, last = best_path(out), last_path(out)
     done = steps_done(out)
     # Without counters: a run that goes on replaces the files of the one that was stopped. And two
@@ -187,8 +220,7 @@ def _train(module: L.LightningModule, recipe: Recipe, out: Path, progress: bool)
         ModelCheckpoint(last.parent, last.stem, enable_version_counter=False),
     ]
     trainer = L.Trainer(
-        accelerator="auto",
-        devices=1,
+        **_processes(devices, nodes),
         max_epochs=_epochs(recipe),
         gradient_clip_val=recipe.clip,
         callbacks=[Timer(), *keep, *_averaging(recipe), *_patience(recipe), *_bar(progress)],
@@ -207,6 +239,27 @@ def _train(module: L.LightningModule, recipe: Recipe, out: Path, progress: bool)
         if trainer.interrupted:
             raise KeyboardInterrupt from end
         raise
+
+
+def _processes(devices: int, nodes: int) -> dict[str, Any]:
+    """Choose Lightning's devices and strategy."""
+    if devices * nodes == 1:
+        return {"accelerator": "auto", "devices": 1}
+    on_gpu, there = torch.cuda.is_available(), torch.cuda.device_count()
+    if on_gpu and devices > there:
+        raise InputError(
+            f"{devices} devices were asked for; expected at most {there}, those of this machine; "
+            "change --devices"
+        )
+    return {
+        "accelerator": "gpu" if on_gpu else "cpu",
+        "devices": devices,
+        "num_nodes": nodes,
+        # A head without a weight and a side output without a loss have parameters without gradient.
+        "strategy": DDPStrategy(find_unused_parameters=True),
+        "sync_batchnorm": on_gpu,
+        "use_distributed_sampler": False,
+    }
 
 
 class _WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]  # Lightning has no types here
