@@ -489,7 +489,7 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
     validation = list(open_dataset(data, "train"))[:2]
     monkeypatch.setattr("nuguide.training.fit._validation", lambda data: validation)
     given: list[SegmentationTraining] = []
-    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
     for control in ("guided", "shuffled"):
         recipe = named(make_segmentation, guide_control=control)
         fit(recipe, data, tmp_path / control, progress=False)
@@ -503,7 +503,7 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
 
 def test_a_recipe_may_ask_for_some_of_the_images(data, make_segmentation, tmp_path, monkeypatch):
     given: list[SegmentationTraining] = []
-    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
     for n_images in (None, 1):
         fit(make_segmentation(n_images=n_images), data, tmp_path / str(n_images), progress=False)
     assert [len(module.fit_samples) for module in given] == [2, 1]
