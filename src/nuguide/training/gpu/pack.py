@@ -63,8 +63,8 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
         heads = recipe.network.options.get("heads")
         if recipe.losses.boundary or (isinstance(heads, tuple) and "offsets" in heads):
             raise RecipeError(
-                f"the recipe {recipe.name} has a head 'offsets' or losses.boundary; expected what "
-                "learns from a turned map of distances alone; train it with nuguide train"
+                f"the recipe {recipe.name} has a head 'offsets' or losses.boundary; expected "
+                "neither, since their targets do not travel; train it with nuguide train"
             )
     writer = _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
