@@ -155,8 +155,6 @@ def _patience(recipe: Recipe) -> list[Callback]:
         mode="max",
         patience=recipe.patience_epochs,
         check_finite=False,  # a score that is no number is no better one, and may recover
-        # With the validation, so that the checkpoint of the same epoch already counts it.
-        check_on_train_epoch_end=False,
     )
     return [stopping]
 
