@@ -12,7 +12,7 @@ def asked(monkeypatch) -> list[tuple]:
     """Return what would have been trained, in place of training it."""
     calls: list[tuple] = []
 
-    def fit(recipe, data, out, *, progress):
+    def fit(recipe, data, out, *, progress, devices, nodes):
         calls.append((recipe, data, out))
         return out / "checkpoints" / "best.ckpt"
 

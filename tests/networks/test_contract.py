@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network, known_networks
 
-HEADS = ("nuclei", "distance")
+HEADS = ("nuclei", "distance", "offsets")
 SIZE = (41, 70)
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -70,6 +70,8 @@ def test_gives_finite_logits_of_every_head_at_the_images_own_size(
         outputs = network(image, tokens)
     assert outputs["nuclei"].shape == (2, 2, *SIZE)
     assert outputs["distance"].shape == (2, 1, *SIZE)
+    assert outputs["offsets"].shape == (2, 2, *SIZE)
+    assert set(network.heads) == set(HEADS), "the training asks for the targets of these"
     assert all(x.isfinite().all() for x in outputs.values())
 
 

@@ -13,12 +13,14 @@ def test_deep_supervision_speaks_in_training_only_and_at_full_size() -> None:
 
 
 def test_an_image_called_empty_is_silenced_and_another_is_not() -> None:
-    logits = {"nuclei": torch.randn(2, 2, 4, 5), "distance": torch.randn(2, 1, 4, 5)}
+    channels = {"nuclei": 2, "distance": 1, "offsets": 2}
+    logits = {name: torch.randn(2, count, 4, 5) for name, count in channels.items()}
     gated = silence_empty(logits, torch.tensor([[3.0, -1.0], [-1.0, 3.0]]))
     probability = gated["nuclei"].sigmoid()
     torch.testing.assert_close(probability[0, 0], torch.ones(4, 5))
     torch.testing.assert_close(probability[0, 1], torch.zeros(4, 5))
     assert not gated["distance"][0].any()
+    assert not gated["offsets"][0].any()
     assert all(torch.equal(gated[name][1], logits[name][1]) for name in logits)
 
 

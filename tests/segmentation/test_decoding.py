@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nuguide.models.card import Decoding
-from nuguide.segmentation.decoding import Maps, decode, without_small
+from nuguide.segmentation.decoding import Filters, Maps, decode, offset_slope, without_small
 
 MPP = 0.5
 
@@ -101,3 +101,38 @@ def test_numbers_have_no_gap_after_dropping() -> None:
     assert without_small(np.array([[1, 0, 5]], np.int32), 0).tolist() == [[1, 0, 2]]
     labels = np.array([[1, 1, 0, 2, 0, 3, 3]], np.int32)
     assert without_small(labels, 2).tolist() == [[1, 1, 0, 0, 0, 2, 2]]
+
+
+def half_planes(shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Offsets of two long nuclei side by side, touching at the middle column."""
+    offsets = np.zeros((2, *shape), np.float32)
+    middle = shape[1] // 2
+    offsets[1, :, :middle] = np.linspace(-1, 1, middle)
+    offsets[1, :, middle:] = np.linspace(-1, 1, shape[1] - middle)
+    return offsets
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 3.0])
+def test_where_two_nuclei_meet_the_offsets_fall_by_about_one(sigma: float) -> None:
+    filters = Filters(lambda x, s: cv2.GaussianBlur(x, (0, 0), s), lambda mask: mask)
+    slope = offset_slope(half_planes((30, 80)), sigma, filters)
+    assert (slope.dtype, slope.shape) == (np.float32, (30, 80))
+    assert -1.01 < slope[15].min() < -0.75
+    assert abs(int(slope[15].argmin()) - 39.5) <= 0.5
+    assert slope[15, 10:30].min() > -0.01, "inside a nucleus it is nearly level"
+
+
+def test_offsets_divide_as_a_landscape_and_the_distance_goes_first() -> None:
+    foreground = np.ones((40, 80), np.float32)
+    maps = Maps(foreground, None, MPP, half_planes((40, 80)))
+    labels = decode(maps, Decoding(prominence=0.2))
+    assert labels.max() == 2
+    assert set(np.unique(labels[:, :39])) == {labels[0, 0]}
+    level = Maps(foreground, np.zeros((40, 80), np.float32), MPP, maps.offsets)
+    assert decode(level, Decoding(prominence=0.2)).max() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
+def test_a_region_of_one_row_or_column_is_decoded(shape: tuple[int, int]) -> None:
+    maps = Maps(np.ones(shape, np.float32), None, MPP, np.zeros((2, *shape), np.float32))
+    assert decode(maps, Decoding(min_area_um2=0)).max() == 1

@@ -20,7 +20,7 @@ def ramp(height: int, width: int, token_um: float) -> TokenMap:
 
 
 def crops(sample: Sample, tokens=None, **changes) -> Crops:
-    chosen = {"seed": 7, "epoch": 0, "length": 6} | changes
+    chosen = {"seed": 7, "epoch": 0, "length": 6, "targets": ("distance",)} | changes
     return Crops(
         [sample, sample], tokens, mpp=0.5, size=SIZE, augmentation=Augmentation(), **chosen
     )
@@ -51,6 +51,17 @@ def test_an_item_holds_image_and_targets(sample: Sample):
         assert torch.equal(item["distance"] > 0, item["nuclei"] > 0)
 
 
+def test_the_targets_are_those_that_are_asked_for(sample: Sample):
+    every = crops(sample, targets=("nuclei", "distance", "offsets", "closeness"))[1]
+    assert every.keys() == {"image", "nuclei", "distance", "offsets", "closeness"}
+    assert (every["offsets"].shape, every["offsets"].dtype) == ((2, SIZE, SIZE), torch.float32)
+    assert torch.equal(every["offsets"].any(0), every["distance"] > 0)
+    assert (every["closeness"].shape, every["closeness"].dtype) == ((SIZE, SIZE), torch.float32)
+    bare = crops(sample, targets=())[1]
+    assert bare.keys() == {"image", "nuclei"}
+    assert torch.equal(bare["nuclei"], every["nuclei"]), "what is asked for changes no crop"
+
+
 def test_the_distance_is_that_of_the_crop(sample: Sample):
     whole = Crops(
         [sample],
@@ -58,6 +69,7 @@ def test_the_distance_is_that_of_the_crop(sample: Sample):
         mpp=0.5,
         size=64,
         augmentation=Augmentation(scale=(1, 1), rotate=False, elastic_px=0),
+        targets=("distance",),
         seed=0,
         epoch=0,
         length=1,
@@ -77,6 +89,7 @@ def test_tokens_come_from_the_sample_that_was_drawn(sample: Sample):
         mpp=0.5,
         size=SIZE,
         augmentation=Augmentation(stain=0, other_stain=0, grey=0, noise=0),
+        targets=(),
         seed=0,
         epoch=0,
         length=10,

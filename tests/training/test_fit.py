@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
+from nuguide import segment
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
 from nuguide.models.checkpoint import load_model_folder
@@ -28,8 +29,8 @@ from nuguide.training.finish import (
     load_trained,
     read_checkpoint,
 )
-from nuguide.training.fit import fit
-from nuguide.training.module import SegmentationTraining
+from nuguide.training.fit import fit, is_finished, steps_done
+from nuguide.training.module import DistillationTraining, SegmentationTraining
 
 STEPS = 6  # three epochs
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -217,6 +218,70 @@ def _rising():
     return lambda *_: {"dice_foreground": 0.0, "pq": 0.0, "aji": float(next(values))}
 
 
+@pytest.fixture
+def validates_as(monkeypatch):
+    """Return a function that tells what the next validations find, one image each."""
+
+    def choose(name: str, values: list[float]) -> None:
+        coming = iter(values)
+        others = {"dice_foreground": 0.5, "pq": 0.5, "aji": 0.5}
+        monkeypatch.setattr(
+            "nuguide.training.module.score", lambda *_: others | {name: next(coming)}
+        )
+
+    return choose
+
+
+@pytest.mark.parametrize("stop_on", ["aji", "dice_foreground"])
+def test_a_training_out_of_patience_ends_and_a_stop_in_between_changes_nothing(
+    data, make_segmentation, tmp_path: Path, dies_in_epoch, validates_as, stop_on: str
+):
+    recipe = make_segmentation(steps=16, patience_epochs=2, stop_on=stop_on)
+    found = [0.5, 0.6, 0.55, 0.6, 0.9]  # two epochs that are no better: the fifth is not reached
+    runs = tmp_path / "whole", tmp_path / "stopped"
+    validates_as(stop_on, found)
+    fit(recipe, data, runs[0], progress=False)
+    validates_as(stop_on, found)
+    dies_in_epoch(3)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, runs[1], progress=False)
+    assert not is_finished(runs[1], recipe), "it has waited for one epoch so far"
+    dies_in_epoch(None)
+    fit(recipe, data, runs[1], progress=False)
+    assert_equal_runs(*runs)
+    for run in runs:
+        assert steps_done(run) == 8
+        assert is_finished(run, recipe)
+    dies_in_epoch(4)  # it would be trained further
+    assert fit(recipe, data, runs[1], progress=False) == runs[1] / "checkpoints" / "best.ckpt"
+
+
+def test_patience_is_kept_by_each_better_epoch_and_none_is_asked_for_by_default(
+    data, make_segmentation, tmp_path: Path, validates_as
+):
+    validates_as("aji", [0.5, 0.4, 0.6, 0.5])
+    fit(make_segmentation(steps=8, patience_epochs=2), data, tmp_path / "run", progress=False)
+    assert steps_done(tmp_path / "run") == 8
+    validates_as("aji", [0.5, 0.4, 0.3, 0.2])
+    fit(make_segmentation(steps=8), data, tmp_path / "plain", progress=False)
+    assert steps_done(tmp_path / "plain") == 8
+
+
+def _no_better(self: DistillationTraining, index: int, _: int) -> None:
+    self.found[index] = [0.5, 0.5]
+
+
+def test_a_student_out_of_patience_ends(
+    data, make_distillation, make_teacher, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: make_teacher())
+    monkeypatch.setattr(DistillationTraining, "validation_step", _no_better)
+    recipe = make_distillation(steps=12, patience_epochs=1)
+    fit(recipe, data, tmp_path / "run", progress=False)
+    assert steps_done(tmp_path / "run") == 4
+    assert is_finished(tmp_path / "run", recipe)
+
+
 def test_a_first_best_checkpoint_without_a_last_one_is_replaced(
     data, make_segmentation, whole: Path, tmp_path: Path
 ):
@@ -289,6 +354,31 @@ def test_without_a_moving_average_the_weights_themselves_are_kept(
         tmp_path / "run" / "checkpoints" / "last.ckpt"
     )
     assert load_trained(tmp_path / "run").guide is None
+
+
+def test_a_model_of_offsets_is_trained_validated_and_decoded(
+    data, make_segmentation, tmp_path: Path, sample
+):
+    options = {"width": 2, "heads": ["nuclei", "offsets"]}
+    recipe = make_segmentation(
+        network={"architecture": "eunet3plus", "options": options},
+        losses={"boundary": 10.0, "iou": 1.0, "dice": 0.0},
+        decoding={"prominence": 0.2},
+    )
+    run = tmp_path / "run"
+    fit(recipe, data, run, progress=False)
+    (last,) = (row for row in rows(run) if row["loss_offsets"] and row["epoch"] == "1")
+    assert all(float(last[f"loss_{name}"]) > 0 for name in ("offsets", "cross_entropy", "iou"))
+    assert "loss_dice" not in last
+    finish(run)
+    model = load(run / "model")
+    assert model.card.decoding.prominence == 0.2
+    maps = predict_maps(model, sample.image)
+    assert maps.distance is None
+    assert maps.offsets.shape == (2, *sample.labels.shape)
+    assert maps.offsets.any()
+    result = segment(sample.image, mpp=sample.mpp, model=run / "model")
+    assert result.labels.shape == sample.labels.shape
 
 
 def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, sample):
@@ -399,7 +489,7 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
     validation = list(open_dataset(data, "train"))[:2]
     monkeypatch.setattr("nuguide.training.fit._validation", lambda data: validation)
     given: list[SegmentationTraining] = []
-    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
     for control in ("guided", "shuffled"):
         recipe = named(make_segmentation, guide_control=control)
         fit(recipe, data, tmp_path / control, progress=False)
@@ -413,7 +503,7 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
 
 def test_a_recipe_may_ask_for_some_of_the_images(data, make_segmentation, tmp_path, monkeypatch):
     given: list[SegmentationTraining] = []
-    monkeypatch.setattr("nuguide.training.fit._train", lambda module, *_: given.append(module))
+    monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
     for n_images in (None, 1):
         fit(make_segmentation(n_images=n_images), data, tmp_path / str(n_images), progress=False)
     assert [len(module.fit_samples) for module in given] == [2, 1]

@@ -1,13 +1,15 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from nuguide.training import losses
+from nuguide.training.recipe import Losses
 
-NAMES = ("cross_entropy", "focal", "dice", "released_dice")
+NAMES = ("cross_entropy", "focal", "dice", "released_dice", "iou", "ms_ssim")
 
 
 def truth() -> torch.Tensor:
-    return torch.randint(0, 2, (2, 6, 5), generator=torch.Generator().manual_seed(0))
+    return torch.randint(0, 2, (2, 12, 25), generator=torch.Generator().manual_seed(0))
 
 
 def logits_of(truth: torch.Tensor, size: float) -> torch.Tensor:
@@ -16,7 +18,7 @@ def logits_of(truth: torch.Tensor, size: float) -> torch.Tensor:
 
 
 def random_logits() -> torch.Tensor:
-    return torch.randn(2, 2, 6, 5, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    return torch.randn(2, 2, 12, 25, dtype=torch.double, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -29,7 +31,9 @@ def test_a_perfect_match(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_worse_match_costs_more(name: str):
     loss = getattr(losses, name)
-    costs = [loss(logits_of(truth(), size), truth()).item() for size in (5.0, 1.0, 0.0, -1.0, -5.0)]
+    # Below, the structural similarity has its floor.
+    sizes = (5.0, 2.0, 1.0, 0.2, 0.0) if name == "ms_ssim" else (5.0, 1.0, 0.0, -1.0, -5.0)
+    costs = [loss(logits_of(truth(), size), truth()).item() for size in sizes]
     assert costs == sorted(costs)
     assert len(set(costs)) == 5
 
@@ -52,6 +56,88 @@ def test_gradients_of_distance_and_tokens_equal_finite_differences():
     )
 
 
+def test_the_jaccard_loss_is_that_of_hard_masks():
+    logits, other = logits_of(truth(), 50.0), truth().flip(-1)
+    overlap, union = (truth() & other).sum(), (truth() | other).sum()
+    assert losses.iou(logits, other).item() == pytest.approx(float(1 - (overlap + 1) / (union + 1)))
+
+
+@pytest.mark.parametrize("shape", [(2, 180, 200), (1, 177, 176)])
+def test_ms_ssim_equals_an_independent_implementation(shape: tuple[int, ...]):
+    image = pytest.importorskip("torchmetrics.functional.image", reason="torchmetrics is absent")
+    generator = torch.Generator().manual_seed(4)
+    blobs = torch.nn.functional.interpolate(
+        torch.rand(shape[0], 1, 20, 20, generator=generator), shape[1:]
+    )
+    wanted = (blobs[:, 0] > 0.6).long()
+    logits = logits_of(wanted, 1.0) + torch.randn(shape[0], 2, *shape[1:], generator=generator)
+    ours = 1 - losses.ms_ssim(logits, wanted)
+    theirs = image.multiscale_structural_similarity_index_measure(
+        logits.softmax(1)[:, 1:], wanted[:, None].float(), data_range=1.0
+    )
+    assert 0.1 < ours.item() < 0.9
+    # Theirs counts the mirrored border, too, at the coarsest scale.
+    assert ours.item() == pytest.approx(theirs.item(), abs=2e-3)
+
+
+def test_ms_ssim_has_a_finite_gradient_where_all_is_wrong_and_refuses_what_is_too_small():
+    logits = logits_of(truth(), -50.0).float().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.ms_ssim(logits, truth()), logits)
+    assert gradient.isfinite().all()
+    with pytest.raises(ValueError, match=r"ms_ssim of 10 px; expected 11"):
+        losses.ms_ssim(logits[..., :10, :], truth()[..., :10, :])
+
+
+def test_the_weighted_cross_entropy_weighs_pixels():
+    logits, heavier = random_logits(), torch.ones(2, 12, 25, dtype=torch.double)
+    plain = losses.cross_entropy(logits, truth())
+    torch.testing.assert_close(losses.cross_entropy(logits, truth(), heavier), plain)
+    heavier[0, 3, 4] = 11.0
+    pixel = losses.cross_entropy(logits[:1, :, 3:4, 4:5], truth()[:1, 3:4, 4:5])
+    torch.testing.assert_close(
+        losses.cross_entropy(logits, truth(), heavier), plain + 10 * pixel / truth().numel()
+    )
+
+
+def test_the_error_of_offsets():
+    """0 at a match; its derivatives count inside nuclei alone, and are exact."""
+    generator = torch.Generator().manual_seed(5)
+    wanted = torch.randn(2, 2, 7, 8, dtype=torch.double, generator=generator)
+    nuclei = torch.randint(0, 2, (2, 7, 8), generator=generator)
+    assert losses.offset_error(wanted, wanted, nuclei).item() == 0
+    prediction = torch.randn(2, 2, 7, 8, dtype=torch.double, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: losses.offset_error(x, wanted, nuclei), prediction)
+    nothing = torch.zeros_like(nuclei)
+    plain = torch.nn.functional.mse_loss(prediction, wanted)
+    torch.testing.assert_close(losses.offset_error(prediction, wanted, nothing), plain)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_slope_along_its_own_axis_costs_its_square_and_across_nothing(axis: int):
+    ramp = torch.zeros(1, 2, 12, 12, dtype=torch.double)
+    at = torch.arange(12.0, dtype=torch.double)
+    ramp[0, 0] = 0.1 * (at[:, None] if axis == 0 else at[None, :])  # the vertical offset
+    middle = torch.zeros(1, 12, 12, dtype=torch.int64)
+    middle[:, 4:8, 4:8] = 1
+    error = losses.offset_error(ramp, torch.zeros_like(ramp), middle) - (ramp**2).mean()
+    steep = 1.2**2 * 16 / (2 * 16 + 1) if axis == 0 else 0.0
+    assert error.item() == pytest.approx(steep, abs=1e-12)
+
+
+def test_only_terms_with_a_weight_and_a_head_are_computed():
+    batch = {"nuclei": truth(), "closeness": torch.rand(2, 12, 25)}
+    outputs = {"nuclei": random_logits().float(), "offsets": torch.zeros(2, 2, 12, 25)}
+    weights = Losses(dice=0, iou=1, ms_ssim=1, offsets=0)
+    found = losses.terms(outputs, batch, None, weights)
+    assert found.keys() == {"cross_entropy", "iou", "ms_ssim"}
+    batch["offsets"] = torch.ones(2, 2, 12, 25)
+    heavy = losses.terms(outputs, batch, None, Losses(dice=0, boundary=10))
+    assert heavy.keys() == {"cross_entropy", "offsets"}
+    assert heavy["cross_entropy"] > found["cross_entropy"] + 1
+    with pytest.raises(ValidationError, match="expected a weight of the cross-entropy"):
+        Losses(cross_entropy=0, boundary=10)
+
+
 def test_distance_and_tokens_are_zero_at_a_perfect_match():
     x = torch.randn(2, 8, 4, 3, generator=torch.Generator().manual_seed(3))
     assert losses.distance_error(x[:, :1], x[:, 0]).item() == 0
@@ -61,7 +147,7 @@ def test_distance_and_tokens_are_zero_at_a_perfect_match():
 
 def test_focal_never_exceeds_the_cross_entropy_it_damps():
     for seed in range(20):
-        logits = 5 * torch.randn(2, 2, 6, 5, generator=torch.Generator().manual_seed(seed))
+        logits = 5 * torch.randn(2, 2, 12, 25, generator=torch.Generator().manual_seed(seed))
         plain = losses.focal(logits, truth(), gamma=0.0)
         channels = torch.stack([1 - truth(), truth()], dim=1).float()
         binary = torch.nn.functional.binary_cross_entropy_with_logits(logits, channels)
@@ -71,6 +157,6 @@ def test_focal_never_exceeds_the_cross_entropy_it_damps():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_crop_without_nuclei_has_a_finite_loss(name: str):
-    nothing = torch.zeros(1, 4, 4, dtype=torch.int64)
+    nothing = torch.zeros(1, 12, 12, dtype=torch.int64)
     assert getattr(losses, name)(logits_of(nothing, 50.0), nothing).isfinite()
     assert losses.dice(logits_of(nothing, 50.0), nothing).item() == pytest.approx(0, abs=1e-6)

@@ -21,17 +21,30 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as steps=500."),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            help="GPUs of this machine, or processes where there is none, that share each batch; "
+            "torchrun and srun say it themselves.",
+        ),
+    ] = 1,
 ) -> None:
     """Train a network, or distil a student; the same command again continues after a stop."""
     import sys
 
     from nuguide.training.finish import finish
     from nuguide.training.fit import fit
+    from nuguide.training.processes import is_first, launched
     from nuguide.training.recipe import parsed_changes, read_recipe
 
     chosen = read_recipe(recipe, parsed_changes(changes or []))
     run = out or Path("runs") / chosen.name
-    best = fit(chosen, data, run, progress=sys.stderr.isatty())
+    each, nodes = launched() or (devices, 1)
+    best = fit(chosen, data, run, progress=sys.stderr.isatty(), devices=each, nodes=nodes)
+    if not is_first():
+        return
     typer.echo(f"best checkpoint  {best}")
     made = finish(run)
     if made is not None:

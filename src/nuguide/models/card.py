@@ -101,7 +101,10 @@ class GuideSpec(_Part):
 
 
 class Decoding(_Part):
-    """How maps become nuclei: peaks of the smoothed distance map flood the foreground.
+    """How maps become nuclei: peaks of a smoothed landscape flood the foreground.
+
+    The landscape is the distance map, or the slope of the offsets; see
+    ``nuguide.segmentation.decoding``.
 
     Attributes
     ----------
@@ -109,10 +112,11 @@ class Decoding(_Part):
         Share of the nucleus' probability from which a pixel belongs to a nucleus, 0..1; 0.5 is
         the argmax of two channels that sum to one.
     smoothing_um : float
-        Standard deviation of the Gaussian over the distance map, um; 0: none.
+        Standard deviation of the Gaussian over distance or offsets, um; 0: none.
     prominence : float
         How far a peak must stand above the saddle to a higher one to be a nucleus of its own,
-        in units of the normalised distance, 0..1.
+        in units of the landscape: 1 from the middle of a nucleus to its border (distance), or
+        from level ground to where two nuclei meet (offsets).
     min_area_um2 : float
         Smaller objects are dropped, um2.
     """

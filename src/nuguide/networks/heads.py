@@ -5,6 +5,11 @@
 ``distance``
     1 channel: the distance to the nucleus' border divided by the nucleus' largest, 0 outside and
     1 at the centre; regressed as it is, without activation.
+``offsets``
+    2 channels (y, x): how far a pixel lies from its nucleus' centre, divided by the nucleus' own
+    reach to that side, 0 outside and -1..1 inside (the maps of HoVer-Net); regressed as they are.
+
+``distance`` and ``offsets`` are two designs of one thing, what divides nuclei that touch.
 """
 
 from collections.abc import Sequence
@@ -13,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HEAD_CHANNELS = {"nuclei": 2, "distance": 1}
+HEAD_CHANNELS = {"nuclei": 2, "distance": 1, "offsets": 2}
 """Channels of each head by name."""
 
 

@@ -48,7 +48,7 @@ def silence_empty(logits: dict[str, Tensor], classification: Tensor) -> dict[str
     Returns
     -------
     dict of str to Tensor
-        Where the gate is 0: ``nuclei`` is background for certain, ``distance`` is 0.
+        Where the gate is 0: ``nuclei`` is background for certain, all others are 0.
 
     Notes
     -----
@@ -56,9 +56,9 @@ def silence_empty(logits: dict[str, Tensor], classification: Tensor) -> dict[str
     as two sigmoids the same statement is nucleus 0 and background 1.
     """
     empty = (classification.argmax(dim=1) == 0)[:, None, None, None]
-    silent = {"nuclei": (_CERTAIN_LOGIT, -_CERTAIN_LOGIT), "distance": (0.0,)}
+    background = torch.tensor([_CERTAIN_LOGIT, -_CERTAIN_LOGIT])[:, None, None]
     return {
-        name: torch.where(empty, x.new_tensor(silent[name])[:, None, None], x)
+        name: torch.where(empty, background.to(x) if name == "nuclei" else torch.zeros_like(x), x)
         for name, x in logits.items()
     }
 

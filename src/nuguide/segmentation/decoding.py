@@ -1,5 +1,10 @@
-"""From maps to nuclei: the prominent peaks of the distance map flood the foreground."""
+"""From maps to nuclei: a landscape that is high in nuclei floods the foreground, peak by peak.
 
+What a model's heads say decides the landscape: the normalised distance, or how the offsets to the
+nucleus' centre change from pixel to pixel. All else is one way.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,9 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-# `divide` also runs where there is neither OpenCV nor pydantic: see nuguide.training.gpu.
+# `divided` also runs where there is neither OpenCV nor pydantic: see nuguide.training.gpu.
 if TYPE_CHECKING:
     from nuguide.models.card import Decoding
+
+Landscape = NDArray[np.float32]
+"""(H, W), high in the middle of nuclei and low between them."""
+
+_HALF_STEP = np.sqrt(2 * np.pi) / 2
+"""A step from 1 to -1, blurred by a Gaussian of s px, is at its steepest 1 / (s times this)."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +37,43 @@ class Maps:
         network has no such head.
     mpp : float
         um/px of the maps.
+    offsets : ndarray or None
+        (2, H, W) float32 offsets (y, x) from the nucleus' centre, about -1..1; None where the
+        network has no such head.
     """
 
     foreground: NDArray[np.float32]
     distance: NDArray[np.float32] | None
     mpp: float
+    offsets: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The two filters that the landscapes need.
+
+    Attributes
+    ----------
+    blurred : callable
+        An (H, W) float32 map and the standard deviation of a Gaussian, px; edges mirror.
+    depth : callable
+        An (H, W) mask; each pixel's Euclidean distance to its outside, px, float32.
+    """
+
+    blurred: Callable[[NDArray[np.float32], float], NDArray[np.float32]]
+    depth: Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 
 
 def decode(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
-    """Divide the foreground into nuclei: a watershed of the distance map, basins merged.
+    """Divide the foreground into nuclei: a watershed of a landscape, basins merged.
 
-    Every peak of the smoothed distance gets a basin; two basins become one where the lower peak
-    stands less than ``prominence`` above the saddle between them. (Flooding from the maxima that
-    an h-maxima transform leaves gives the same, at several times the cost.)
+    Every peak of the landscape gets a basin; two basins become one where the lower peak stands
+    less than ``prominence`` above the saddle between them. (Flooding from the maxima that an
+    h-maxima transform leaves gives the same, at several times the cost.)
 
-    Without a distance head the Euclidean distance within the foreground takes its place, divided
-    by the radius of a nucleus of 5 um so that the thresholds keep their meaning.
+    The landscape is the smoothed distance; of a network without that head, ``offset_slope`` of its
+    offsets; without either head, the Euclidean distance within the foreground, divided by the
+    radius of a nucleus of 5 um so that the thresholds keep their meaning.
 
     Parameters
     ----------
@@ -55,49 +87,83 @@ def decode(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     ndarray
         (H, W) int32 label map, 0 = background, nuclei 1 .. n.
     """
+    return divided(maps, decoding, _opencv())
+
+
+def divided(maps: Maps, decoding: "Decoding", filters: Filters) -> NDArray[np.int32]:
+    """Divide as ``decode`` does, with filters of the caller's."""
     mask = maps.foreground > decoding.foreground_threshold
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    distance = _smoothed(_distance(maps, mask), decoding.smoothing_um / maps.mpp)
-    return divide(mask, distance, decoding, maps.mpp)
+    landscape = _landscape(maps, mask, decoding.smoothing_um / maps.mpp, filters)
+    peaks = _peaks(landscape, mask)
+    basins = _flooded(mask, landscape, peaks)
+    labels = _merged(basins, peaks, landscape, decoding.prominence)
+    return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
 
 
-def divide(
-    mask: NDArray[np.bool_], distance: NDArray[np.float32], decoding: "Decoding", mpp: float
-) -> NDArray[np.int32]:
-    """Divide a foreground that is not empty by its smoothed distance; see ``decode``."""
-    peaks = _peaks(distance, mask)
-    labels = _merged(_flooded(mask, distance, peaks), peaks, distance, decoding.prominence)
-    return without_small(labels, decoding.min_area_um2 / mpp**2)
+def _landscape(maps: Maps, mask: NDArray[np.bool_], sigma_px: float, filters: Filters) -> Landscape:
+    if maps.distance is None and maps.offsets is not None:
+        return offset_slope(maps.offsets, sigma_px, filters)
+    distance = maps.distance
+    if distance is None:
+        distance = np.asarray(filters.depth(mask) * maps.mpp / 5.0, np.float32)
+    return filters.blurred(distance, sigma_px) if sigma_px > 0 else distance
 
 
-def _distance(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    if maps.distance is not None:
-        return maps.distance
+def offset_slope(offsets: NDArray[np.float32], sigma_px: float, filters: Filters) -> Landscape:
+    """Return how steeply the offsets rise, the lesser of down the rows and along the columns.
+
+    Inside a nucleus an offset rises slowly from -1 to 1; from one nucleus to the next it falls
+    from 1 to -1 at once. Scaled so that such a fall is about -1, however wide the Gaussian.
+
+    Parameters
+    ----------
+    offsets : ndarray
+        (2, H, W) float32 offsets (y, x) from the nucleus' centre, -1..1.
+    sigma_px : float
+        Standard deviation of the Gaussian over the offsets, px; 0: none.
+    filters : Filters
+        What blurs.
+
+    Notes
+    -----
+    After Graham et al., HoVer-Net, Medical Image Analysis 58, 2019, eq. 9 and 10. There the slopes
+    are scaled by their extremes in the image, so that a nucleus is divided otherwise in another
+    crop; they are taken over 21 px; and markers are what lies beyond two fixed thresholds, where
+    here every peak counts by its prominence.
+    """
+    slopes = []
+    for axis, offset in enumerate(offsets):
+        smooth = filters.blurred(offset, sigma_px) if sigma_px > 0 else offset
+        slopes.append(ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis, mode="nearest"))
+    # Two pixels apart, a step that nothing has blurred has the slope of one blurred by 0.8 px.
+    scale = max(sigma_px, 1 / _HALF_STEP) * _HALF_STEP
+    return np.asarray(np.minimum(*slopes) * scale, np.float32)
+
+
+def _opencv() -> Filters:
     import cv2
 
-    euclidean = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    return np.asarray(euclidean * maps.mpp / 5.0, np.float32)
+    def blurred(values: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
+
+    def depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+
+    return Filters(blurred, depth)
 
 
-def _smoothed(distance: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    if sigma_px <= 0:
-        return distance
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(distance, (0, 0), sigma_px), np.float32)
-
-
-def _peaks(distance: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _peaks(landscape: Landscape, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Number the local maxima inside the mask; every part of the mask has one at least."""
-    inside = np.where(mask, distance, -np.inf).astype(np.float32)
+    inside = np.where(mask, landscape, -np.inf).astype(np.float32)
     highest = ndimage.maximum_filter(inside, 3, mode="nearest")
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)
 
 
 def _flooded(
-    mask: NDArray[np.bool_], distance: NDArray[np.float32], peaks: NDArray[np.int32]
+    mask: NDArray[np.bool_], landscape: Landscape, peaks: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Give every pixel of the mask the number of the peak that floods it.
 
@@ -113,14 +179,14 @@ def _flooded(
     shared[0], first[0] = False, 0
     basins = first[parts]
     among = shared[parts]
-    divided = watershed(-distance, np.where(among, peaks, 0), mask=among)
-    return np.where(among, divided, basins).astype(np.int32)
+    basins_among = watershed(-landscape, np.where(among, peaks, 0), mask=among)
+    return np.where(among, basins_among, basins).astype(np.int32)
 
 
 def _merged(
     basins: NDArray[np.int32],
     peaks: NDArray[np.int32],
-    distance: NDArray[np.float32],
+    landscape: Landscape,
     prominence: float,
 ) -> NDArray[np.int32]:
     """Merge neighbouring basins of which the lower peak hardly rises above their saddle.
@@ -132,7 +198,7 @@ def _merged(
     numbers = np.arange(count + 1)
     peak = np.full(count + 1, -np.inf)
     at = np.flatnonzero(peaks)
-    np.maximum.at(peak, peaks.ravel()[at], distance.ravel()[at])
+    np.maximum.at(peak, peaks.ravel()[at], landscape.ravel()[at])
     parent = numbers.tolist()
 
     def root(basin: int) -> int:
@@ -141,7 +207,7 @@ def _merged(
             basin = parent[basin]
         return basin
 
-    for saddle, one, other in _saddles(basins, distance):
+    for saddle, one, other in _saddles(basins, landscape):
         low, high = sorted((root(one), root(other)), key=lambda basin: peak[basin])
         if low != high and peak[low] - saddle < prominence:
             parent[low] = high
@@ -149,9 +215,7 @@ def _merged(
     return np.asarray(merged[basins], np.int32)
 
 
-def _saddles(
-    basins: NDArray[np.int32], distance: NDArray[np.float32]
-) -> list[tuple[float, int, int]]:
+def _saddles(basins: NDArray[np.int32], landscape: Landscape) -> list[tuple[float, int, int]]:
     """List (height, basin, basin) of the highest pass between neighbours, highest first."""
     pairs, heights = [], []
     for ahead, behind in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
@@ -159,7 +223,7 @@ def _saddles(
         border = (one != other) & (one > 0) & (other > 0)
         ends = np.stack([one[border], other[border]])
         pairs.append(np.sort(ends, axis=0))
-        heights.append(np.minimum(distance[behind], distance[ahead])[border])
+        heights.append(np.minimum(landscape[behind], landscape[ahead])[border])
     ends, height = np.concatenate(pairs, axis=1), np.concatenate(heights)
     order = np.lexsort((-height, ends[1], ends[0]))
     ends, height = ends[:, order], height[order]

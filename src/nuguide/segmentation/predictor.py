@@ -86,8 +86,13 @@ def run_network(
         nuclei = outputs["nuclei"][0, :, :height, :width]
         # The share of the nucleus' channel: above one half exactly where it is the argmax.
         foreground = torch.sigmoid(nuclei[1] - nuclei[0]).float().cpu().numpy()
-        distance = outputs["distance"][0, 0, :height, :width] if "distance" in outputs else None
-        return Maps(foreground, None if distance is None else distance.float().cpu().numpy(), mpp)
+        others = {
+            name: outputs[name][0, :, :height, :width].float().cpu().numpy()
+            for name in ("distance", "offsets")
+            if name in outputs
+        }
+        distance = others["distance"][0] if "distance" in others else None
+        return Maps(foreground, distance, mpp, others.get("offsets"))
 
 
 def _run_tiles(

@@ -1,6 +1,6 @@
 """Batches of augmented crops with targets and, where asked for, a guide's tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +15,7 @@ from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
 from nuguide.training.augmentation import Coordinates, augmented_crop
 from nuguide.training.recipe import Augmentation
-from nuguide.training.targets import normalised_distance
+from nuguide.training.targets import make_targets
 
 Batch = dict[str, Tensor]
 
@@ -76,6 +76,8 @@ class Crops(Dataset[Batch]):
         A guide's tokens of each sample.
     mpp, size, augmentation
         See ``augmented_crop``.
+    targets : collection of str
+        What is made of the labels beside ``nuclei``; see ``make_targets``.
     seed, epoch, length : int
         ``length`` crops, drawn with the generator of (seed, epoch, index).
     """
@@ -88,12 +90,14 @@ class Crops(Dataset[Batch]):
         mpp: float,
         size: int,
         augmentation: Augmentation,
+        targets: Collection[str],
         seed: int,
         epoch: int,
         length: int,
     ):
         self.samples, self.tokens = samples, tokens
         self.mpp, self.size, self.augmentation = mpp, size, augmentation
+        self.targets = targets
         self.seed, self.epoch, self.length = seed, epoch, length
 
     def __len__(self) -> int:
@@ -106,8 +110,8 @@ class Crops(Dataset[Batch]):
         -------
         dict of Tensor
             ``image`` (3, n, n) float32 RGB in 0..1; ``nuclei`` (n, n) int64, 1 in a nucleus, 0
-            elsewhere; ``distance`` (n, n) float32 in 0..1, see ``normalised_distance``; where a
-            guide's are given, ``tokens`` (256, n / 4, n / 4) float32.
+            elsewhere; the ``targets``; where a guide's are given, ``tokens`` (256, n / 4, n / 4)
+            float32.
         """
         random = np.random.default_rng((self.seed, self.epoch, index))
         which = int(random.integers(len(self.samples)))
@@ -118,8 +122,9 @@ class Crops(Dataset[Batch]):
         item = {
             "image": as_input(image),
             "nuclei": torch.from_numpy((labels > 0).astype(np.int64)),
-            "distance": torch.from_numpy(normalised_distance(labels)),
         }
+        for name, target in make_targets(labels, self.mpp, self.targets).items():
+            item[name] = torch.from_numpy(target)
         if self.tokens is not None:
             item["tokens"] = self.tokens[which].at(coordinates, sample.mpp)
         return item

@@ -1,24 +1,18 @@
-"""One command's worth of training: samples, tokens, Lightning's trainer, checkpoints, resume."""
+"""One command's worth of training: what it reads, what it leaves, how far it is."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
-from lightning.pytorch.callbacks.progress import RichProgressBar
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import RecipeError
-from nuguide.files import make_folder, unwritable
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
-from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import (
@@ -29,19 +23,23 @@ from nuguide.training.finish import (
     read_checkpoint,
 )
 from nuguide.training.hardware import PRECISION_KEY, Precision
-from nuguide.training.log import open_log, without_noise
+from nuguide.training.log import without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
-from nuguide.training.recipe import (
-    DistillationRecipe,
-    Recipe,
-    SegmentationRecipe,
-)
+from nuguide.training.processes import is_first
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
+from nuguide.training.trainer import epochs, lost_patience, train
 
-_ADVICE = "make room, or give another --out, and train on"
 
-
-def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
+def fit(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    progress: bool = True,
+    devices: int = 1,
+    nodes: int = 1,
+) -> Path:
     """Train what the recipe says; run again with the same arguments, it continues.
 
     Parameters
@@ -55,6 +53,10 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         the runs beside it, ``tokens/``.
     progress : bool
         Whether to draw a progress bar.
+    devices, nodes : int
+        Processes on each machine, one a device, and machines. This program is started anew for
+        each further one, unless torchrun or srun has started them; all return from here, and
+        ``nuguide.training.processes.is_first`` tells which may write.
 
     Returns
     -------
@@ -68,21 +70,36 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
     DataSetError
         If ``data`` is no data set with the recipe's split and a part of validation.
     RecipeError
-        If guide and network do not go together, or a checkpoint is damaged.
+        If guide and network do not go together, a batch cannot be shared by the processes, or a
+        checkpoint is damaged.
+    InputError
+        If there are fewer devices.
+
+    Notes
+    -----
+    ``recipe.batch`` is that of all processes together, and step by step they see the crops that one
+    alone would see; gradients are averaged. What differs from one process: a loss over the batch as
+    a whole (Dice, IoU) is taken over each share; on a CPU, which has no synchronised batch norm, so
+    are its statistics, and the first process' are kept; and each draws its own dropout.
     """
+    if recipe.batch % (devices * nodes):
+        raise RecipeError(
+            f"batch is {recipe.batch} for {devices * nodes} processes; expected a multiple; "
+            "change batch, or --devices"
+        )
     refuse_another_run(out, recipe)
     if is_finished(out, recipe):
         return best_path(out)
     samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
     if isinstance(recipe, DistillationRecipe):
-        monitor = "validation_cosine_standardised"
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
-        monitor = "validation_aji"
         module = _segmentation(recipe, samples, validation, out)
-    claim(out, recipe)  # only now, when data, guide and network have been found good
+    if is_first():
+        claim(out, recipe)  # only now, when data, guide and network have been found good
+    done = steps_done(out)
     with without_noise():
-        _train(module, recipe, out, monitor, progress)
+        train(module, recipe, out, done, progress=progress, devices=devices, nodes=nodes)
     return best_path(out)
 
 
@@ -146,70 +163,16 @@ def precision_of(out: Path) -> Precision:
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine."""
-    return (
-        trained_elsewhere(out) is not None
-        or steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
-    )
+    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine.
 
-
-def _epochs(recipe: Recipe) -> int:
-    return -(-recipe.steps // recipe.epoch_steps)
-
-
-def _train(
-    module: L.LightningModule, recipe: Recipe, out: Path, monitor: str, progress: bool
-) -> None:
-    best, last = best_path(out), last_path(out)
+    A training that has lost its patience is finished too.
+    """
+    if trained_elsewhere(out) is not None:
+        return True
     done = steps_done(out)
-    # Without counters: a run that goes on replaces the files of the one that was stopped. And two
-    # of them: Lightning's own save_last would keep the last of those that were best.
-    keep = [
-        ModelCheckpoint(
-            best.parent, best.stem, monitor=monitor, mode="max", enable_version_counter=False
-        ),
-        ModelCheckpoint(last.parent, last.stem, enable_version_counter=False),
-    ]
-    trainer = L.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=_epochs(recipe),
-        gradient_clip_val=recipe.clip,
-        callbacks=[Timer(), *keep, *_averaging(recipe), *_bar(progress)],
-        logger=open_log(out, done),
-        plugins=[_WholeCheckpoints()],
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        log_every_n_steps=min(10, recipe.epoch_steps),
-    )
-    try:
-        _fit(trainer, module, last if done else None, out)
-    except SystemExit as end:
-        # Lightning leaves so when Ctrl-C is pressed; the program has its own way to say it.
-        if trainer.interrupted:
-            raise KeyboardInterrupt from end
-        raise
-
-
-class _WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]  # Lightning has no types here
-    """Writes checkpoints as this package writes every file."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint, whole or not at all."""
-        place = Path(path)
-        make_folder(place.parent, _ADVICE)
-        write_checkpoint(checkpoint, place, _ADVICE)
-
-
-def _fit(trainer: L.Trainer, module: L.LightningModule, last: Path | None, out: Path) -> None:
-    try:
-        trainer.fit(module, ckpt_path=last and str(last), weights_only=True)
-    except OSError as fault:  # the log, on a full disk
-        raise unwritable(Path(fault.filename or out), fault, _ADVICE) from fault
+    if done >= epochs(recipe) * recipe.epoch_steps:
+        return True
+    return done > 0 and lost_patience(read_checkpoint(last_path(out)))
 
 
 def fitted_on(recipe: Recipe, data: Path) -> Samples:
@@ -219,17 +182,6 @@ def fitted_on(recipe: Recipe, data: Path) -> Samples:
 
 def _validation(data: Path) -> list[Sample]:
     return list(open_dataset(data, "validation"))
-
-
-def _averaging(recipe: Recipe) -> list[Callback]:
-    if not recipe.ema:
-        return []
-    start = min(recipe.warmup_steps, recipe.epoch_steps - 1)
-    return [EMAWeightAveraging(decay=recipe.ema, update_starting_at_step=start)]
-
-
-def _bar(progress: bool) -> list[Callback]:
-    return [RichProgressBar(leave=True)] if progress else []
 
 
 def _token_maps(guide: CachedGuide, samples: list[Sample]) -> list[TokenMap]:

@@ -4,6 +4,8 @@ Those of the head ``nuclei`` take (B, 2, H, W) float logits, background and nucl
 (B, H, W) int64 in {0, 1}. All return a scalar.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,9 +16,14 @@ if TYPE_CHECKING:
     from nuguide.training.recipe import Losses
 
 
-def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of the softmax of both channels, mean over pixels."""
-    return F.cross_entropy(logits, truth)
+def cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the softmax of both channels, mean over pixels.
+
+    ``weight``, (B, H, W), is that of each pixel: Ronneberger et al., U-Net, MICCAI 2015, eq. 1.
+    """
+    if weight is None:
+        return F.cross_entropy(logits, truth)
+    return (weight * F.cross_entropy(logits, truth, reduction="none")).mean()
 
 
 def focal(logits: Tensor, truth: Tensor, gamma: float = 2.0) -> Tensor:
@@ -53,9 +60,93 @@ def released_dice(logits: Tensor, truth: Tensor) -> Tensor:
     return 1 - (2 * overlap + 1e-6) / (union + 1e-6)
 
 
+def iou(logits: Tensor, truth: Tensor) -> Tensor:
+    """One minus the soft Jaccard index of the nucleus' probability, over the batch as a whole.
+
+    The third term of U-Net3+ (Huang et al., ICASSP 2020, after Mattyus et al., DeepRoadMapper,
+    ICCV 2017).
+    """
+    probability = logits.softmax(1)[:, 1]
+    overlap = (probability * truth).sum()
+    return 1 - (overlap + 1) / (probability.sum() + truth.sum() - overlap + 1)
+
+
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_WINDOW, _SIGMA = 11, 1.5
+_LEAST_CONTRAST = 1e-4  # opposite structure is negative, of which there is no root
+
+
+def ms_ssim(logits: Tensor, truth: Tensor) -> Tensor:
+    """One minus the multi-scale structural similarity of probability and truth, mean over images.
+
+    Wang, Simoncelli and Bovik, Asilomar Conference, 2003, eq. 7, with their five weights, a
+    Gaussian window of 11 px (sigma 1.5), K 0.01 and 0.03; the second term of U-Net3+ (Huang et al.,
+    ICASSP 2020, eq. 3).
+
+    Notes
+    -----
+    An image too small for the window at all five scales has as many scales as fit, their weights
+    brought to the same sum. A scale's mean of contrast and structure counts as 1e-4 at least, so
+    that the gradient stays finite; where structure is opposite there is none, so take this loss
+    beside one of single pixels, as the paper does.
+    """
+    probability, wanted = logits.softmax(1)[:, 1:], truth[:, None].to(logits.dtype)
+    side = min(truth.shape[-2:])
+    count = sum(side >> scale >= _WINDOW for scale in range(len(_SCALE_WEIGHTS)))
+    if not count:
+        raise ValueError(f"ms_ssim of {side} px; expected {_WINDOW} px or more")
+    weights = [weight / sum(_SCALE_WEIGHTS[:count]) for weight in _SCALE_WEIGHTS[:count]]
+    similarity = torch.ones((), dtype=logits.dtype, device=logits.device)
+    for scale, weight in enumerate(weights):
+        if scale:
+            probability, wanted = F.avg_pool2d(probability, 2), F.avg_pool2d(wanted, 2)
+        luminance, contrast = _similarity(probability, wanted)
+        whole = luminance * contrast if scale == count - 1 else contrast
+        similarity = similarity * whole.mean((1, 2, 3)).clamp(min=_LEAST_CONTRAST) ** weight
+    return 1 - similarity.mean()
+
+
+def _similarity(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return luminance's and contrast and structure's similarity, (B, 1, H - 10, W - 10) each."""
+    at = torch.arange(_WINDOW, dtype=one.dtype, device=one.device) - _WINDOW // 2
+    window = torch.softmax(-(at**2) / (2 * _SIGMA**2), dim=0)
+
+    def smooth(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x, window[None, None, :, None]), window[None, None, None, :])
+
+    mean, mean_other = smooth(one), smooth(other)
+    variances = smooth(one**2) - mean**2 + smooth(other**2) - mean_other**2
+    covariance = smooth(one * other) - mean * mean_other
+    luminance = (2 * mean * mean_other + 0.01**2) / (mean**2 + mean_other**2 + 0.01**2)
+    return luminance, (2 * covariance + 0.03**2) / (variances + 0.03**2)
+
+
 def distance_error(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error of the normalised distance, (B, 1, H, W) against (B, H, W)."""
     return F.mse_loss(prediction[:, 0], truth)
+
+
+def offset_error(prediction: Tensor, truth: Tensor, nuclei: Tensor) -> Tensor:
+    """Error of the offsets to the nucleus' centre and of how they change, (B, 2, H, W) both.
+
+    Mean squared error over all pixels, plus that of the vertical offset's vertical and the
+    horizontal one's horizontal derivative inside nuclei, (B, H, W) in {0, 1}: Graham et al.,
+    HoVer-Net, Medical Image Analysis 58, 2019; equal weights, as its released code has them.
+
+    Notes
+    -----
+    The derivative is that code's: the sum of 5 x 5 px around, each divided by its place's squared
+    length. On even ground that is 12 times the slope, so that both terms weigh about alike.
+    """
+    error = prediction - truth
+    at = torch.arange(-2, 3, dtype=error.dtype, device=error.device)
+    down, along = torch.meshgrid(at, at, indexing="ij")
+    length = (down**2 + along**2).clamp(min=1)
+    kernels = torch.stack([down / length, along / length])[:, None]
+    # The derivative of the error is the error of the derivative.
+    steep = F.conv2d(F.pad(error, (2, 2, 2, 2), mode="replicate"), kernels, groups=2)
+    inside = nuclei[:, None].to(error.dtype)
+    return (error**2).mean() + (steep**2 * inside).sum() / (2 * inside.sum() + 1)
 
 
 def token_error(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -83,7 +174,8 @@ def terms(
     outputs : dict
         A network's logits by head; in mode ``distil`` also the ``tokens`` it predicts.
     batch : dict
-        ``nuclei`` and ``distance``, (B, H, W).
+        ``nuclei`` (B, H, W), and as outputs and weights need them ``distance`` (B, H, W),
+        ``offsets`` (B, 2, H, W) and ``closeness`` (B, H, W), see ``nuguide.training.targets``.
     tokens : Tensor or None
         (B, 256, h, w) of the guide.
     weights : Losses
@@ -95,11 +187,14 @@ def terms(
         Each term by its name in ``Losses``, not yet weighted.
     """
     truth = batch["nuclei"]
-    classes = {
-        "cross_entropy": cross_entropy,
+    heavier = 1 + weights.boundary * batch["closeness"] if weights.boundary else None
+    classes: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "cross_entropy": partial(cross_entropy, weight=heavier),
         "focal": focal,
         "dice": dice,
         "released_dice": released_dice,
+        "iou": iou,
+        "ms_ssim": ms_ssim,
     }
     found = {
         name: loss(outputs["nuclei"], truth)
@@ -108,6 +203,8 @@ def terms(
     }
     if "distance" in outputs and weights.distance:
         found["distance"] = distance_error(outputs["distance"], batch["distance"])
+    if "offsets" in outputs and weights.offsets:
+        found["offsets"] = offset_error(outputs["offsets"], batch["offsets"], truth)
     if "tokens" in outputs and tokens is not None and weights.tokens:
         predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
         found["tokens"] = token_error(predicted, standardised(tokens))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.resampling import resampled
@@ -28,12 +28,16 @@ from nuguide.training.hardware import (
     in_precision,
     training_layout,
 )
+from nuguide.training.processes import share_of_crops, share_of_images
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.schedule import rate
 
 
 class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no types here
     """What both trainings share: seeded crops, optimiser and schedule, whole validation images.
+
+    Several processes each take their share of every batch and of the images of validation; what a
+    validation finds is the mean over all images in each of them.
 
     Parameters
     ----------
@@ -44,6 +48,9 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
     tokens : sequence of TokenMap or None
         A guide's tokens of each of ``fit``.
     """
+
+    scores: tuple[str, ...]
+    """What a validation finds of each image."""
 
     def __init__(
         self,
@@ -57,6 +64,8 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
         self.fit_samples = list(fit)
         self.validation_samples = [resampled(sample, recipe.mpp) for sample in validation]
         self.precision: Precision | None = None  # known once the device is
+        self.targets: set[str] = set()  # what is made of the labels
+        self.found: dict[int, list[float]] = {}  # the scores of this validation, by image
 
     def on_fit_start(self) -> None:
         """Choose number format and layout for the device; a run that goes on keeps its format."""
@@ -88,20 +97,49 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             mpp=recipe.mpp,
             size=recipe.crop_px,
             augmentation=recipe.augmentation,
+            targets=self.targets,
             seed=recipe.seed,
             epoch=self.current_epoch,
             length=recipe.batch * recipe.epoch_steps,
         )
+        world = self.trainer.world_size
+        own = Subset(crops, share_of_crops(len(crops), self.global_rank, world))
         # A generator of its own: asking for batches shall not move the one that dropout draws from.
-        return DataLoader(crops, batch_size=recipe.batch, generator=torch.Generator())
+        return DataLoader(own, batch_size=recipe.batch // world, generator=torch.Generator())
 
     def val_dataloader(self) -> DataLoader[int]:
         """Return the indices of the validation images."""
-        return DataLoader(range(len(self.validation_samples)), batch_size=None)  # type: ignore[arg-type]
+        count, world = len(self.validation_samples), self.trainer.world_size
+        own = share_of_images(count, self.global_rank, world)
+        return DataLoader(own, batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout by the epoch, so that a resumed run equals an uninterrupted one."""
-        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
+        """Seed dropout by epoch and process, so that a resumed run equals an uninterrupted one."""
+        epoch = self.recipe.seed * 100_003 + self.current_epoch
+        torch.manual_seed(epoch + 1_000_000_007 * self.global_rank)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin with no scores, and in every process with the first one's statistics."""
+        self.found = {}
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean of each score over the images of all processes."""
+        several = self.trainer.world_size > 1
+        table = torch.full((len(self.validation_samples), len(self.scores)), torch.nan)
+        for index, values in self.found.items():
+            table[index] = torch.tensor(values)
+        if several:
+            table = self.all_gather(table.to(self.device)).nanmean(0)
+        for name, mean in zip(self.scores, table.mean(0), strict=True):
+            shown = name == self.scores[0]
+            self.log(f"validation_{name}", mean, prog_bar=shown, sync_dist=several)
+
+    def _log_loss(self, name: str, value: Tensor, **where: bool) -> None:
+        several = self.trainer.world_size > 1
+        self.log(name, value.detach(), on_epoch=True, sync_dist=several, **where)
 
     def configure_optimizers(self) -> Any:
         """AdamW; linear warm-up, then a cosine to zero at the last step."""
@@ -122,6 +160,7 @@ class SegmentationTraining(_Training):
     """Fits a network; validates with foreground Dice, AJI and PQ at the recipe's um/px."""
 
     recipe: SegmentationRecipe
+    scores = ("aji", "dice_foreground", "pq")
 
     def __init__(
         self,
@@ -134,6 +173,9 @@ class SegmentationTraining(_Training):
         super().__init__(recipe, fit, validation, tokens)
         torch.manual_seed(recipe.seed)
         self.network = build_network(recipe.network.architecture, **recipe.network.options)
+        self.targets = set(getattr(self.network, "heads", ()))
+        if recipe.losses.boundary:
+            self.targets.add("closeness")
         self.guide = guide
         if isinstance(guide, StudentGuide):
             guide.requires_grad_(False)
@@ -161,8 +203,8 @@ class SegmentationTraining(_Training):
         total = torch.zeros((), device=self.device)
         for name, value in losses.terms(outputs, batch, tokens, self.recipe.losses).items():
             total = total + getattr(self.recipe.losses, name) * value
-            self.log(f"loss_{name}", value.detach(), on_step=False, on_epoch=True)
-        self.log("loss", total.detach(), on_step=True, on_epoch=True, prog_bar=True)
+            self._log_loss(f"loss_{name}", value, on_step=False)
+        self._log_loss("loss", total, on_step=True, prog_bar=True)
         return total
 
     def validation_step(self, index: int, _: int) -> None:
@@ -177,14 +219,14 @@ class SegmentationTraining(_Training):
             tile_px=getattr(self.network, "tile_px", None),
         )
         scores = score(sample.labels, decode(maps, self.recipe.decoding))
-        for name in ("dice_foreground", "aji", "pq"):
-            self.log(f"validation_{name}", scores[name], batch_size=1, prog_bar=name == "aji")
+        self.found[index] = [scores[name] for name in self.scores]
 
 
 class DistillationTraining(_Training):
     """Fits a student to a guide's tokens; validates with the cosine to them."""
 
     recipe: DistillationRecipe
+    scores = ("cosine", "cosine_standardised")
 
     def __init__(
         self,
@@ -211,7 +253,7 @@ class DistillationTraining(_Training):
         """Return the error of the student's tokens."""
         predicted = self._standardise(self._computed(self.student, batch["image"]).float())
         error = losses.token_error(predicted, self._standardise(batch["tokens"]))
-        self.log("loss", error.detach(), on_step=True, on_epoch=True, prog_bar=True)
+        self._log_loss("loss", error, on_step=True, prog_bar=True)
         return error
 
     def validation_step(self, index: int, _: int) -> None:
@@ -222,5 +264,4 @@ class DistillationTraining(_Training):
         cosine = F.cosine_similarity(predicted, truth).mean()
         pair = self._standardise(predicted), self._standardise(truth)
         centred = F.cosine_similarity(*pair).mean()
-        self.log("validation_cosine", cosine, batch_size=1, prog_bar=True)
-        self.log("validation_cosine_standardised", centred, batch_size=1, prog_bar=True)
+        self.found[index] = [float(cosine), float(centred)]

@@ -60,10 +60,15 @@ class Losses(_Part):
 
     Attributes
     ----------
-    cross_entropy, focal, dice, released_dice : float
+    cross_entropy, focal, dice, released_dice, iou, ms_ssim : float
         Of the head ``nuclei``.
+    boundary : float
+        How much more a pixel between two nuclei that touch weighs in the cross-entropy; 0: all
+        alike.
     distance : float
         Of the head ``distance``: squared error of the normalised distance.
+    offsets : float
+        Of the head ``offsets``: squared error of the offsets and of their derivatives.
     tokens : float
         Of mode ``distil``: predicted against the guide's tokens.
     """
@@ -72,8 +77,21 @@ class Losses(_Part):
     focal: float = 0.0
     dice: float = 1.0
     released_dice: float = 0.0
+    iou: float = 0.0
+    ms_ssim: float = 0.0
+    boundary: Annotated[float, Field(ge=0)] = 0.0
     distance: float = 2.0
+    offsets: float = 1.0
     tokens: float = 0.0
+
+    @model_validator(mode="after")
+    def _boundary_weighs_something(self) -> Self:
+        if self.boundary and not self.cross_entropy:
+            raise ValueError(
+                f"boundary is {self.boundary:g} and cross_entropy 0; expected a weight of the "
+                "cross-entropy, whose pixels boundary weighs"
+            )
+        return self
 
 
 class _Recipe(_Part):
@@ -101,6 +119,9 @@ class _Recipe(_Part):
         Of AdamW, with a linear warm-up and a cosine decline to zero.
     clip : float
         Largest norm of the gradient.
+    patience_epochs : int, optional
+        Training ends early when so many epochs in a row have not validated better than the best
+        before; None: never. The learning rate still declines as if all steps were to come.
     ema : float
         Decay of the moving average of the weights; the average is what is validated and kept.
     precision : {"auto", "32", "bf16"}
@@ -121,6 +142,7 @@ class _Recipe(_Part):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     clip: PositiveFloat = 1.0
+    patience_epochs: PositiveInt | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     precision: Literal["auto", "32", "bf16"] = "auto"
     augmentation: Augmentation = Augmentation()
@@ -140,6 +162,8 @@ class SegmentationRecipe(_Recipe):
         know nothing of their image; see ``nuguide.evaluation.controls``. With zeros, ``cross`` is
         the network of equal capacity without a guide. Shuffled, by a derangement of the recipe's
         seed. For a named guide alone.
+    stop_on : {"aji", "dice_foreground"}
+        The score that ``patience_epochs`` waits for; the best checkpoint is that by AJI anyhow.
     losses, decoding
         Terms of the loss; how maps become nuclei in validation and in the finished model.
     licence, training_data
@@ -150,6 +174,7 @@ class SegmentationRecipe(_Recipe):
     network: NetworkSpec
     guide: GuideSpec = GuideSpec()
     guide_control: Control = "guided"
+    stop_on: Literal["aji", "dice_foreground"] = "aji"
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
     licence: Text = "not stated"

@@ -74,6 +74,26 @@ def test_recipes_that_need_different_data_are_packed_apart(
         pack([recipes[0], other], data, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"losses": {"boundary": 5.0}},
+        {
+            "network": {
+                "architecture": "eunet3plus",
+                "options": {"width": 2, "heads": ["nuclei", "offsets"]},
+            }
+        },
+    ],
+)
+def test_targets_that_cannot_be_turned_are_refused(
+    make_segmentation, data: Path, tmp_path: Path, change: dict
+):
+    with pytest.raises(RecipeError, match="train it with nuguide train"):
+        pack([make_segmentation(**change)], data, tmp_path / "gpu")
+    assert not (tmp_path / "gpu").exists()
+
+
 def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tmp_path: Path):
     guide = {"kind": "named", "name": "sam-vit-b"}
     with pytest.raises(RecipeError, match="'sam-vit-b' cannot travel to a GPU"):

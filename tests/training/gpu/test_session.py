@@ -21,7 +21,7 @@ from nuguide.training.gpu.__main__ import seconds
 from nuguide.training.gpu.augmentation import Draws
 from nuguide.training.gpu.plan import read_pack
 from nuguide.training.gpu.run import Run
-from nuguide.training.gpu.scoring import divided
+from nuguide.training.gpu.scoring import decode_there
 from nuguide.training.gpu.session import run_session
 from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
 from nuguide.training.gpu.unpack import unpack
@@ -210,11 +210,11 @@ def test_nuclei_are_divided_without_opencv_as_with_it(sample, make_segmentation)
     for with_head in (True, False):
         foreground = (sample.labels > 0).astype(np.float32)
         maps = Maps(foreground, noisy.astype(np.float32) if with_head else None, 0.5)
-        here, there = decode(maps, decoding), divided(maps, decoding)
+        here, there = decode(maps, decoding), decode_there(maps, decoding)
         assert here.max() == there.max() > 1
         assert (here == there).mean() > 0.99
     empty = Maps(np.zeros((8, 8), np.float32), None, 0.5)
-    assert not divided(empty, decoding).any()
+    assert not decode_there(empty, decoding).any()
 
 
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("9m", 540), ("1.5h", 5400)])

@@ -59,6 +59,13 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
             "the recipes of a pack differ in split, n_images, mpp, zoom or share a name; expected "
             "equal ones under different names; pack them apart"
         )
+    for recipe in recipes:
+        heads = recipe.network.options.get("heads")
+        if recipe.losses.boundary or (isinstance(heads, tuple) and "offsets" in heads):
+            raise RecipeError(
+                f"the recipe {recipe.name} has a head 'offsets' or losses.boundary; expected "
+                "neither, since their targets do not travel; train it with nuguide train"
+            )
     writer = _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
     for number, sample in enumerate(fitted_on(first, data)):

@@ -12,7 +12,7 @@ from torch import nn
 
 from nuguide.evaluation.score import score
 from nuguide.guides.base import Guide
-from nuguide.segmentation.decoding import Maps, divide
+from nuguide.segmentation.decoding import Filters, Maps, divided
 from nuguide.segmentation.predictor import run_network
 from nuguide.training.gpu.tissue import ValidationImage
 
@@ -24,7 +24,7 @@ SHOWN = ("dice_foreground", "aji", "pq")
 Scores = dict[str, float]
 
 
-def divided(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
+def decode_there(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     """Divide a foreground into nuclei as ``decode`` does, without OpenCV.
 
     Notes
@@ -33,19 +33,19 @@ def divided(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     differ from ``decode``'s in the third digit at most. What is published is scored where the
     model is taken back.
     """
-    mask = maps.foreground > decoding.foreground_threshold
-    if not mask.any():
-        return np.zeros(mask.shape, np.int32)
-    distance = maps.distance
-    if distance is None:
-        distance = np.asarray(ndimage.distance_transform_edt(mask) * maps.mpp / 5.0, np.float32)
-    sigma = decoding.smoothing_um / maps.mpp
-    smooth = ndimage.gaussian_filter(distance, sigma, mode="mirror") if sigma > 0 else distance
-    return divide(mask, np.asarray(smooth, np.float32), decoding, maps.mpp)
+    return divided(maps, decoding, Filters(_blurred, _depth))
+
+
+def _blurred(values: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    return np.asarray(ndimage.gaussian_filter(values, sigma_px, mode="mirror"), np.float32)
+
+
+def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.asarray(ndimage.distance_transform_edt(mask), np.float32)
 
 
 def _scores(labels: NDArray[np.int32], maps: Maps, decoding: "Decoding") -> Scores:
-    found = score(labels, divided(maps, decoding))
+    found = score(labels, decode_there(maps, decoding))
     return {name: found[name] for name in SHOWN}
 
 
