@@ -29,6 +29,7 @@ from nuguide.training.finish import (
     read_checkpoint,
 )
 from nuguide.training.hardware import PRECISION_KEY, Precision
+from nuguide.training.length import in_steps
 from nuguide.training.log import open_log, without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.recipe import (
@@ -36,6 +37,7 @@ from nuguide.training.recipe import (
     Recipe,
     SegmentationRecipe,
 )
+from nuguide.training.released_augmentation import check_view
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 
 _ADVICE = "make room, or give another --out, and train on"
@@ -71,16 +73,20 @@ def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path
         If guide and network do not go together, or a checkpoint is damaged.
     """
     refuse_another_run(out, recipe)
+    asked, recipe = recipe, _in_steps(recipe, data)
     if is_finished(out, recipe):
         return best_path(out)
     samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
+    if recipe.released_augmentation:
+        for sample in samples + validation:
+            check_view(sample, recipe)
     if isinstance(recipe, DistillationRecipe):
         monitor = "validation_cosine_standardised"
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
         monitor = "validation_aji"
         module = _segmentation(recipe, samples, validation, out)
-    claim(out, recipe)  # only now, when data, guide and network have been found good
+    claim(out, asked)  # only now, when data, guide and network have been found good
     with without_noise():
         _train(module, recipe, out, monitor, progress)
     return best_path(out)
@@ -146,11 +152,16 @@ def precision_of(out: Path) -> Precision:
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine."""
+    """Tell whether ``out`` holds all steps of its recipe, or a training of another machine."""
     return (
         trained_elsewhere(out) is not None
         or steps_done(out) >= _epochs(recipe) * recipe.epoch_steps
     )
+
+
+def _in_steps(recipe: Recipe, data: Path) -> Recipe:
+    # What tells its steps is known to be finished where its data are gone.
+    return recipe if recipe.epochs is None else in_steps(recipe, len(fitted_on(recipe, data)))
 
 
 def _epochs(recipe: Recipe) -> int:
@@ -174,7 +185,7 @@ def _train(
         accelerator="auto",
         devices=1,
         max_epochs=_epochs(recipe),
-        gradient_clip_val=recipe.clip,
+        gradient_clip_val=recipe.clip or None,
         callbacks=[Timer(), *keep, *_averaging(recipe), *_bar(progress)],
         logger=open_log(out, done),
         plugins=[_WholeCheckpoints()],
