@@ -80,15 +80,15 @@ def test_nothing_is_cut_off_at_eighty_columns(row):
 
 
 def test_images_of_one_slide_are_drawn_together(row):
-    values = [0.9, 0.9, 0.5, 0.5]
+    values, slides = [0.9] * 4 + [0.5] * 4, ["a"] * 4 + ["b"] * 4
     apart, together = (
         lines(CHOICE, [row("unet", 0, values, origins=origins)])[0].scores["released"]
-        for origins in ([""] * 4, ["a", "a", "b", "b"])
+        for origins in ([""] * 8, slides)
     )
-    assert together["dice_weighted"].low == pytest.approx(0.5)
-    assert apart["dice_weighted"].low >= 0.5
-    width = [each["dice_weighted"].high - each["dice_weighted"].low for each in (apart, together)]
-    assert width[0] <= width[1]
+    ends = together["dice_weighted"].low, together["dice_weighted"].high
+    assert ends == pytest.approx((0.5, 0.9)), "one slide alone is drawn now and then"
+    assert apart["dice_weighted"].low > 0.52
+    assert apart["dice_weighted"].high < 0.88
 
 
 def test_the_notes_say_what_is_not_known_and_how_few_seeds_there_are(row):

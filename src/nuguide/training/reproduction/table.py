@@ -198,7 +198,7 @@ def footnotes(found: Sequence[Line]) -> list[str]:
         "accuracy, not a foreground score.",
         "Splits, seeds and spread of the published figures are not known, so theirs and ours "
         "stand side by side and no difference is read from them.",
-        f"Ours: test images of the splits in docs/evaluation.md; {RULE}; images of one patient "
+        f"Ours: test images of the splits in docs/reproduce.md; {RULE}; images of one patient "
         "or slide are drawn together. n: images that were scored.",
         "Standard: at the annotation's own resolution; the same checkpoints.",
         *(_of_the_split(data, of_set) for data, of_set in _by_set(found)),
