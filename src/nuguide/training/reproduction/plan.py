@@ -118,4 +118,5 @@ def find_sets(root: Path) -> dict[str, Path]:
 
 def how_to_get(data: PublishedSet) -> str:
     """Say where a data set is handed out, and how its folder must look."""
-    return f"get {data.title} from {' or '.join(data.sources)}; its layout is {data.looks_like}"
+    sources = " or ".join(data.sources)
+    return f"{data.title}: get it from {sources}; expected layout: {data.looks_like}"

@@ -87,9 +87,7 @@ def reproduce(
 
 def missing_sets(folders: dict[str, Path], chosen: Sequence[PublishedSet]) -> list[str]:
     """Word a line for each data set that is not there."""
-    return [
-        f"missing: {each.title}; {how_to_get(each)}" for each in chosen if each.name not in folders
-    ]
+    return [f"missing {how_to_get(each)}" for each in chosen if each.name not in folders]
 
 
 def _without_weights(runs: Sequence[Planned]) -> dict[str, tuple[list[str], GuideError]]:

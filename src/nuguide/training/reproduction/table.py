@@ -131,7 +131,7 @@ def _departures(data: PublishedSet, network: str, row: Row) -> list[str]:
 
 
 def _worded(value: Any) -> str:
-    return "nothing" if value is None else str(value)
+    return "none" if value is None else str(value)
 
 
 def headings(protocol: ProtocolName) -> list[str]:
