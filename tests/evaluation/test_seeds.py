@@ -46,6 +46,28 @@ def test_equal_values_leave_no_doubt_and_equal_seeds_no_chance():
     assert crossed_mean(values) != crossed_mean(values, seed=1)
 
 
+def test_images_of_one_slide_are_drawn_together():
+    by_slide = RANDOM.normal(size=8)
+    values = np.repeat(by_slide, 5)[None]
+    slides = [f"slide {i // 5}" for i in range(40)]
+    together, plain = crossed_mean(values, origins=slides), bootstrap_mean(by_slide)
+    assert together.high - together.low == pytest.approx(plain.high - plain.low, rel=0.05)
+    assert together.high - together.low > 1.8 * width(values)
+    assert (together.mean, together.n) == (pytest.approx(values.mean()), 40)
+
+
+def test_a_slide_weighs_as_much_as_it_has_images():
+    values = np.array([[1.0, 1.0, 1.0, 0.0]])
+    interval = crossed_mean(values, origins=["a", "a", "a", "b"])
+    assert interval.mean == 0.75
+    assert (interval.low, interval.high) == (0, 1)
+
+
+def test_images_of_unknown_slides_are_drawn_alone():
+    values = RANDOM.normal(size=(2, 6))
+    assert crossed_mean(values, origins=[""] * 6) == crossed_mean(values)
+
+
 @pytest.mark.parametrize("values", [np.empty((0, 3)), np.zeros(3), np.array([[0.1, np.nan]])])
 def test_what_cannot_be_averaged_is_refused(values: np.ndarray):
     with pytest.raises(InputError, match="expected one finite score for each seed and image"):

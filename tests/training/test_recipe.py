@@ -10,6 +10,7 @@ from nuguide.networks.registry import build_network
 from nuguide.training.recipe import (
     RECIPES,
     DistillationRecipe,
+    ReleasedAugmentation,
     SegmentationRecipe,
     checked_recipe,
     read_recipe,
@@ -38,7 +39,61 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"default", "guided", "student"} == set(NAMES)
+    assert {"default", "guided", "student", "released"} == set(NAMES)
+
+
+def test_the_recipe_released_has_the_published_values():
+    recipe = read_recipe("released")
+    assert isinstance(recipe, SegmentationRecipe)
+    assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("adam", 1e-4, 1e-5)
+    assert (recipe.schedule, recipe.warmup_steps, recipe.clip, recipe.ema) == ("constant", 0, 0, 0)
+    assert (recipe.epochs, recipe.batch, recipe.crop_px) == (50, 16, 256)
+    weights = {name: weight for name, weight in recipe.losses if weight}
+    assert weights == {"focal": 0.5, "released_dice": 0.5}
+    assert recipe.released_augmentation == ReleasedAugmentation(
+        mirror=0.5, rotate=True, zoom=(1, 2), noise=0.5, noise_share=0.3, gamma=(1, 1, 1.5)
+    )
+    assert recipe.network.options == {
+        "width": 32,
+        "heads": ("nuclei",),
+        "activation": "glu",
+        "pooling": "max_blur",
+        "dropout": 0.3,
+        "fusion": "released",
+    }
+    assert (recipe.guide.name, recipe.guide.field_um) == ("sam-vit-b", 256 * recipe.mpp)
+    # 512 px at 0.25 um/px and 256 px at 0.5, resized whole.
+    assert recipe.mpp == 0.5
+
+
+def test_a_recipe_of_before_a_key_was_there_is_read_as_it_was_trained():
+    old = read_recipe("default").model_dump(mode="json")
+    for key in ("optimiser", "schedule", "epochs", "views", "released_augmentation"):
+        del old[key]
+    recipe = checked_recipe(old, "old")
+    assert recipe == read_recipe("default")
+    assert (recipe.optimiser, recipe.schedule, recipe.clip) == ("adamw", "cosine", 1.0)
+    assert (recipe.epochs, recipe.released_augmentation) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 10}, "steps is 10 beside epochs = 50; expected steps or epochs"),
+        ({"epoch_steps": 10}, "epoch_steps is 10 beside epochs"),
+        ({"crop_px": 128}, "crop_px is 128 with released_augmentation; expected 256"),
+        ({"augmentation.grey": 0.5}, "augmentation is changed with released_augmentation"),
+        ({"optimiser": "sgd"}, "optimiser: .*'adamw' or 'adam'.*'sgd'"),
+        ({"schedule": "step"}, "schedule: .*'cosine' or 'constant'"),
+        ({"clip": -1.0}, "clip: "),
+        ({"views": 0}, "views: "),
+        ({"released_augmentation.zoom": [0.5, 2.0]}, r"released_augmentation.zoom.0: .*0\.5"),
+        ({"released_augmentation.gamma": []}, "released_augmentation.gamma: "),
+    ],
+)
+def test_a_wrong_value_of_the_released_recipe_is_one_clear_line(changes: dict, said: str):
+    text = refusal("released", changes)
+    assert re.search(said, text), text
 
 
 def test_the_guided_recipe_differs_from_the_default_by_its_guide_alone():

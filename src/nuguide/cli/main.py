@@ -18,6 +18,7 @@ from nuguide.cli import (
     guides,
     info,
     models,
+    reproduce,
     segment,
     selfcheck,
     train,
@@ -43,6 +44,7 @@ app.command()(info.info)
 app.command()(selfcheck.selfcheck)
 app.command()(train.train)
 app.command()(ablate.ablate)
+app.command()(reproduce.reproduce)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.add_typer(data.app, name="data")

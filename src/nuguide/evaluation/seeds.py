@@ -1,10 +1,12 @@
 """How sure a mean over trainings and images is: both are drawn again."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError
-from nuguide.evaluation.intervals import LEVEL, RESAMPLES, Interval
+from nuguide.evaluation.intervals import LEVEL, RESAMPLES, Interval, units_of
 
 RULE = (
     "mean over seeds and images; 95 % percentile interval of 10,000 bootstrap draws, each drawing "
@@ -14,7 +16,9 @@ RULE = (
 """How ``crossed_mean`` is made, for tables and documents."""
 
 
-def crossed_mean(values: NDArray[np.float64], seed: int = 0) -> Interval:
+def crossed_mean(
+    values: NDArray[np.float64], seed: int = 0, *, origins: Sequence[str] | None = None
+) -> Interval:
     """Return the mean over seeds and images with its 95 % interval.
 
     A training's luck and an image's difficulty both vary, and every training is scored on the same
@@ -28,6 +32,9 @@ def crossed_mean(values: NDArray[np.float64], seed: int = 0) -> Interval:
         (seeds, images) finite values: scores, or differences paired by seed and image.
     seed : int
         Of the draws: equal values and seed give an equal interval.
+    origins : sequence of str, optional
+        (images,) patient or slide of each image, ``""`` where unknown, drawn with all its images;
+        None: every image is drawn alone. See ``nuguide.evaluation.intervals.bootstrap_mean``.
 
     Returns
     -------
@@ -49,12 +56,17 @@ def crossed_mean(values: NDArray[np.float64], seed: int = 0) -> Interval:
             f"{np.count_nonzero(~np.isfinite(values))} of them not finite; expected one finite "
             "score for each seed and image; leave out what was not scored"
         )
+    unit = np.arange(values.shape[1]) if origins is None else units_of(origins)
+    n_units = int(unit.max()) + 1
+    totals = np.zeros((len(values), n_units))
+    for of_seed, row in zip(totals, values, strict=True):
+        np.add.at(of_seed, unit, row)
     draws = np.random.default_rng(seed)
-    # How often each row and column is drawn, as shares.
-    by_seed, by_image = (
-        draws.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
-        for count in values.shape
+    # How often each seed and unit is drawn; a unit weighs as much as it has images.
+    by_seed, by_unit = (
+        draws.multinomial(count, np.full(count, 1 / count), RESAMPLES) for count in totals.shape
     )
-    means = np.einsum("rs,si,ri->r", by_seed, values, by_image)
+    drawn = len(values) * (by_unit @ np.bincount(unit))
+    means = np.einsum("rs,rs->r", by_seed, by_unit @ totals.T) / drawn
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(values.mean()), float(low), float(high), values.shape[1])

@@ -19,7 +19,7 @@ def refuse_another_run(out: Path, recipe: Recipe) -> None:
     """
     if not (out / RECIPE_FILE).is_file():
         return
-    there, here = (_flat(each.model_dump(mode="json")) for each in (recipe_of(out), recipe))
+    there, here = (flattened(each.model_dump(mode="json")) for each in (recipe_of(out), recipe))
     differing = sorted(key for key in there | here if there.get(key) != here.get(key))
     if differing:
         shown = "; ".join(
@@ -46,12 +46,12 @@ def claim(out: Path, recipe: Recipe) -> None:
         aside.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested tables as one, with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flattened(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

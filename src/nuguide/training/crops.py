@@ -13,8 +13,9 @@ from torch.utils.data import Dataset
 
 from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
-from nuguide.training.augmentation import Coordinates, augmented_crop
-from nuguide.training.recipe import Augmentation
+from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop
+from nuguide.training.recipe import Augmentation, ReleasedAugmentation
+from nuguide.training.released_augmentation import released_crop
 from nuguide.training.targets import make_targets
 
 Batch = dict[str, Tensor]
@@ -71,11 +72,12 @@ class Crops(Dataset[Batch]):
     Parameters
     ----------
     samples : sequence of Sample
-        What crops are drawn from, each image as often as another.
+        What crops are drawn from, each image as often as another: by chance, or, whole, each once
+        before any is seen again.
     tokens : sequence of TokenMap or None
         A guide's tokens of each sample.
     mpp, size, augmentation
-        See ``augmented_crop``.
+        See ``augmented_crop``; of a ``ReleasedAugmentation``, ``released_crop``.
     targets : collection of str
         What is made of the labels beside ``nuclei``; see ``make_targets``.
     seed, epoch, length : int
@@ -89,7 +91,7 @@ class Crops(Dataset[Batch]):
         *,
         mpp: float,
         size: int,
-        augmentation: Augmentation,
+        augmentation: Augmentation | ReleasedAugmentation,
         targets: Collection[str],
         seed: int,
         epoch: int,
@@ -114,11 +116,7 @@ class Crops(Dataset[Batch]):
             float32.
         """
         random = np.random.default_rng((self.seed, self.epoch, index))
-        which = int(random.integers(len(self.samples)))
-        sample = self.samples[which]
-        image, labels, coordinates = augmented_crop(
-            sample, self.mpp, self.size, self.augmentation, random
-        )
+        which, (image, labels, coordinates) = self._drawn(index, random)
         item = {
             "image": as_input(image),
             "nuclei": torch.from_numpy((labels > 0).astype(np.int64)),
@@ -126,8 +124,22 @@ class Crops(Dataset[Batch]):
         for name, target in make_targets(labels, self.mpp, self.targets).items():
             item[name] = torch.from_numpy(target)
         if self.tokens is not None:
-            item["tokens"] = self.tokens[which].at(coordinates, sample.mpp)
+            item["tokens"] = self.tokens[which].at(coordinates, self.samples[which].mpp)
         return item
+
+    def _drawn(
+        self, index: int, random: np.random.Generator
+    ) -> tuple[int, tuple[Rgb, NDArray[np.int32], Coordinates]]:
+        """Choose a sample, and draw a view of it."""
+        count = len(self.samples)
+        if isinstance(self.augmentation, ReleasedAugmentation):
+            turn, place = divmod(index, count)
+            order = np.random.default_rng((self.seed, self.epoch, self.length + turn))
+            which = int(order.permutation(count)[place])
+            return which, released_crop(self.samples[which], self.augmentation, random)
+        which = int(random.integers(count))
+        sample = self.samples[which]
+        return which, augmented_crop(sample, self.mpp, self.size, self.augmentation, random)
 
 
 def as_input(rgb: NDArray[np.uint8]) -> Tensor:

@@ -23,10 +23,12 @@ from nuguide.training.finish import (
     read_checkpoint,
 )
 from nuguide.training.hardware import PRECISION_KEY, Precision
+from nuguide.training.length import in_steps
 from nuguide.training.log import without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.processes import is_first
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.released_augmentation import check_view
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 from nuguide.training.trainer import epochs, lost_patience, train
 
@@ -88,15 +90,19 @@ def fit(
             "change batch, or --devices"
         )
     refuse_another_run(out, recipe)
+    asked, recipe = recipe, _in_steps(recipe, data)
     if is_finished(out, recipe):
         return best_path(out)
     samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
+    if recipe.released_augmentation:
+        for sample in samples + validation:
+            check_view(sample, recipe)
     if isinstance(recipe, DistillationRecipe):
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
         module = _segmentation(recipe, samples, validation, out)
     if is_first():
-        claim(out, recipe)  # only now, when data, guide and network have been found good
+        claim(out, asked)  # only now, when data, guide and network have been found good
     done = steps_done(out)
     with without_noise():
         train(module, recipe, out, done, progress=progress, devices=devices, nodes=nodes)
@@ -163,7 +169,7 @@ def precision_of(out: Path) -> Precision:
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Tell whether ``out`` holds all epochs of its recipe, or a training of another machine.
+    """Tell whether ``out`` holds all steps of its recipe, or a training of another machine.
 
     A training that has lost its patience is finished too.
     """
@@ -173,6 +179,11 @@ def is_finished(out: Path, recipe: Recipe) -> bool:
     if done >= epochs(recipe) * recipe.epoch_steps:
         return True
     return done > 0 and lost_patience(read_checkpoint(last_path(out)))
+
+
+def _in_steps(recipe: Recipe, data: Path) -> Recipe:
+    # What tells its steps is known to be finished where its data are gone.
+    return recipe if recipe.epochs is None else in_steps(recipe, len(fitted_on(recipe, data)))
 
 
 def fitted_on(recipe: Recipe, data: Path) -> Samples:

@@ -28,9 +28,16 @@ from nuguide.training.hardware import (
     in_precision,
     training_layout,
 )
+from nuguide.training.optimiser import optimiser_of
 from nuguide.training.processes import share_of_crops, share_of_images
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.released_augmentation import whole
 from nuguide.training.schedule import rate
+
+
+def _seen(sample: Sample, recipe: Recipe) -> Sample:
+    """Return a sample as the network is shown it in validation."""
+    return whole(sample) if recipe.released_augmentation else resampled(sample, recipe.mpp)
 
 
 class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no types here
@@ -62,7 +69,7 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
         super().__init__()
         self.recipe, self.tokens = recipe, tokens
         self.fit_samples = list(fit)
-        self.validation_samples = [resampled(sample, recipe.mpp) for sample in validation]
+        self.validation_samples = [_seen(sample, recipe) for sample in validation]
         self.precision: Precision | None = None  # known once the device is
         self.targets: set[str] = set()  # what is made of the labels
         self.found: dict[int, list[float]] = {}  # the scores of this validation, by image
@@ -96,7 +103,7 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             self.tokens,
             mpp=recipe.mpp,
             size=recipe.crop_px,
-            augmentation=recipe.augmentation,
+            augmentation=recipe.released_augmentation or recipe.augmentation,
             targets=self.targets,
             seed=recipe.seed,
             epoch=self.current_epoch,
@@ -142,15 +149,12 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
         self.log(name, value.detach(), on_epoch=True, sync_dist=several, **where)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; linear warm-up, then a cosine to zero at the last step."""
+        """Return the recipe's optimiser and schedule."""
         recipe = self.recipe
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(
-            trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        optimiser = optimiser_of(recipe, [p for p in self.parameters() if p.requires_grad])
 
         def share(step: int) -> float:
-            return rate(step, step / recipe.steps, recipe.warmup_steps)
+            return rate(step, step / recipe.steps, recipe.warmup_steps, recipe.schedule)
 
         schedule = {"scheduler": LambdaLR(optimiser, share), "interval": "step"}
         return {"optimizer": optimiser, "lr_scheduler": schedule}

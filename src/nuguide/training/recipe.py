@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from nuguide.errors import RecipeError
+from nuguide.evaluation.protocols import RELEASED_SIDE_PX
 from nuguide.guides.controls import Control
 from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, TrainingData
 from nuguide.units import MPP_RANGE
@@ -53,6 +54,33 @@ class Augmentation(_Part):
     blur: Share = 0.15
     noise: Share = 0.15
     jpeg: Share = 0.2
+
+
+class ReleasedAugmentation(_Part):
+    """How the published method sees an image whole and changes it.
+
+    See ``nuguide.training.released_augmentation``.
+
+    Attributes
+    ----------
+    mirror : float
+        Probability of each mirror, left to right and top to bottom.
+    rotate : bool
+        By any whole number of degrees, cut to the largest square inside the turned image.
+    zoom : (float, float)
+        Range of the enlargement about the middle, uniform.
+    noise, noise_share : float
+        Probability of simplex noise, and its share where it is blended in.
+    gamma : tuple of float
+        Gammas of which one is drawn, each as likely as another; 1 changes nothing.
+    """
+
+    mirror: Share = 0.5
+    rotate: bool = True
+    zoom: tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]] = (1.0, 2.0)
+    noise: Share = 0.5
+    noise_share: Share = 0.3
+    gamma: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0, 1.0, 1.5)
 
 
 class Losses(_Part):
@@ -115,10 +143,15 @@ class _Recipe(_Part):
     steps, epoch_steps : int
         Steps in all (rounded up to whole epochs), and of an epoch: after each, the images of
         validation are scored and a checkpoint is written.
-    learning_rate, weight_decay, warmup_steps
-        Of AdamW, with a linear warm-up and a cosine decline to zero.
+    epochs, views : int
+        With ``epochs``, so many in place of ``steps`` and ``epoch_steps``: in each, every image
+        that is fitted on is seen ``views`` times; see ``nuguide.training.length``.
+    optimiser, learning_rate, weight_decay
+        See ``nuguide.training.optimiser``.
+    schedule, warmup_steps
+        See ``nuguide.training.schedule``.
     clip : float
-        Largest norm of the gradient.
+        Largest norm of the gradient; 0: any.
     patience_epochs : int, optional
         Training ends early when so many epochs in a row have not validated better than the best
         before; None: never. The learning rate still declines as if all steps were to come.
@@ -127,6 +160,11 @@ class _Recipe(_Part):
     precision : {"auto", "32", "bf16"}
         Of what the network computes in training; ``auto`` is bfloat16 where the device has it in
         hardware. Weights, losses, averages and all of validation are float32.
+    augmentation : Augmentation
+        How crops are drawn and changed.
+    released_augmentation : ReleasedAugmentation, optional
+        In place of crops, whole images resized to ``crop_px`` x ``crop_px``, as the protocol
+        ``released`` sees them; ``mpp`` is what they have then.
     """
 
     name: Name
@@ -138,14 +176,45 @@ class _Recipe(_Part):
     batch: PositiveInt = 4
     steps: PositiveInt = 2400
     epoch_steps: PositiveInt = 100
+    epochs: PositiveInt | None = None
+    views: PositiveInt = 1
+    optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: PositiveFloat = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 100
-    clip: PositiveFloat = 1.0
+    clip: Annotated[float, Field(ge=0)] = 1.0
     patience_epochs: PositiveInt | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     precision: Literal["auto", "32", "bf16"] = "auto"
     augmentation: Augmentation = Augmentation()
+    released_augmentation: ReleasedAugmentation | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        fields = type(self).model_fields
+        told = [n for n in ("steps", "epoch_steps") if getattr(self, n) != fields[n].default]
+        if self.epochs is not None and told:
+            raise ValueError(
+                f"{told[0]} is {getattr(self, told[0])} beside epochs = {self.epochs}; expected "
+                "steps or epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_view(self) -> Self:
+        if self.released_augmentation is None:
+            return self
+        if self.crop_px != RELEASED_SIDE_PX:
+            raise ValueError(
+                f"crop_px is {self.crop_px} with released_augmentation; expected "
+                f"{RELEASED_SIDE_PX}, the side of the protocol 'released'"
+            )
+        if self.augmentation != Augmentation():
+            raise ValueError(
+                "augmentation is changed with released_augmentation in its place; expected one"
+            )
+        return self
 
 
 class SegmentationRecipe(_Recipe):

@@ -80,7 +80,7 @@ def train(
     trainer = L.Trainer(
         **_processes(devices, nodes),
         max_epochs=epochs(recipe),
-        gradient_clip_val=recipe.clip,
+        gradient_clip_val=recipe.clip or None,
         callbacks=[Timer(), *keep, *_averaging(recipe), *_patience(recipe), *_bar(progress)],
         logger=open_log(out, done),
         plugins=[_WholeCheckpoints()],

@@ -79,6 +79,29 @@ def test_every_planned_run_is_trained_scored_and_written_down_once(
     assert said[-1] == f"3 of 3 runs are in {file}"
 
 
+def test_other_protocols_are_scored_beside_the_standard(
+    plan, teacher, data_with_two_of_validation: Path, tmp_path: Path
+):
+    file = tmp_path / "runs.jsonl"
+    ablate(
+        [plan[0], plan[2]],
+        data_with_two_of_validation,
+        file,
+        tmp_path / "runs",
+        protocols=["released"],
+    )
+    none, zeroed = read_rows(file)
+    released = none.protocols["released"]
+    assert set(released.scores) == {"dice_weighted", "iou_weighted"}
+    assert [image["name"] for image in released.images] == [
+        image["name"] for image in none.own.images
+    ]
+    assert all(image["origin"] == image["name"] for image in released.images), "the patient"
+    assert released.scores["dice_weighted"] != none.own.scores["dice_weighted"]
+    assert set(none.own.scores) >= ALL_SCORES
+    assert zeroed.protocols == {}, "it would be given its guide's own tokens there"
+
+
 def test_a_folder_that_was_trained_elsewhere_is_taken_up(plan, data: Path, tmp_path: Path):
     file, out = tmp_path / "runs.jsonl", tmp_path / "runs"
     fit(plan[0].recipe, data, out / "none-s0", progress=False)

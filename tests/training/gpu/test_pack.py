@@ -100,6 +100,28 @@ def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tm
         pack([make_segmentation(guide=guide)], data, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimiser": "adam"}, "sets optimiser, which scripts/train_gpu does not do"),
+        ({"schedule": "constant"}, "sets schedule"),
+        ({"released_augmentation": {}, "crop_px": 256}, "sets released_augmentation"),
+        ({"clip": 0.0}, "has clip 0"),
+    ],
+)
+def test_what_is_not_done_on_a_gpu_machine_is_refused(
+    make_segmentation, data: Path, tmp_path: Path, changes: dict, said: str
+):
+    with pytest.raises(RecipeError, match=said):
+        pack([make_segmentation(**changes)], data, tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_the_released_recipe_is_refused_on_a_gpu_machine(data: Path, tmp_path: Path):
+    with pytest.raises(RecipeError, match="sets epochs, which scripts/train_gpu does not do"):
+        pack([read_recipe("released")], data, tmp_path / "pack")
+
+
 def test_a_damaged_pack_is_one_clear_line(packed: Path, tmp_path: Path):
     for name in ("plan.json", "data.safetensors"):
         (tmp_path / name).write_bytes((packed / name).read_bytes()[:100])

@@ -8,6 +8,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide.errors import InputError, OutputError
+from nuguide.evaluation.protocols import ProtocolName
 from nuguide.files import make_folder, replacing
 from nuguide.guides.controls import Control
 from nuguide.models.card import Text
@@ -48,7 +49,8 @@ class Found(_Part):
     scores : dict
         Mean over the images, by the score's name.
     images : tuple of dict
-        For each image ``name`` and its scores.
+        For each image ``name``, its scores and, where it is known, ``origin``: its patient or
+        slide.
     """
 
     scores: dict[str, float]
@@ -73,6 +75,8 @@ class Row(_Part):
     found : dict of Control to Found
         As it was trained under ``guided`` (or the control that it was trained with); a guided
         network that reads tokens also ``zeroed`` and ``shuffled``.
+    protocols : dict of ProtocolName to Found
+        As it was trained, by other rules than ``standard``, which ``found`` holds.
     commit : str or None
         Of nuguide's own source, with "+changed" if that was not committed; None if it is installed.
     versions : dict
@@ -92,6 +96,7 @@ class Row(_Part):
     budget: Budget
     parameters: Count
     found: dict[Control, Found]
+    protocols: dict[ProtocolName, Found] = {}
     commit: str | None
     versions: dict[str, str]
     device: Text

@@ -15,7 +15,9 @@ from nuguide.datasets.base import Sample, Split
 from nuguide.datasets.opening import open_dataset
 from nuguide.evaluation.controls import controlled
 from nuguide.evaluation.evaluate import evaluate
-from nuguide.evaluation.prediction import Predictor
+from nuguide.evaluation.prediction import Predictor, predictor
+from nuguide.evaluation.protocols import ProtocolName
+from nuguide.evaluation.record import Scores
 from nuguide.files import make_folder
 from nuguide.guides.controls import Control
 from nuguide.models.model import Model
@@ -38,6 +40,7 @@ def ablate(
     out: Path,
     *,
     split: Split = "validation",
+    protocols: Sequence[ProtocolName] = (),
     say: Say = lambda line: None,
     progress: bool = False,
 ) -> None:
@@ -58,6 +61,8 @@ def ablate(
         Gets a run's folder for each; the guides' tokens lie beside them.
     split : Split
         What is scored. Choices are made on ``validation``.
+    protocols : sequence of ProtocolName
+        Rules by which a run is scored beside ``standard``.
     say : callable
         See ``Say``.
     progress : bool
@@ -84,12 +89,14 @@ def ablate(
                 say(f"{name}: training")
                 fit(each.recipe, data, out / name, progress=progress)
                 say(f"{name}: scoring")
-                add_row(file, scored(each, data, out / name, split))
+                add_row(file, scored(each, data, out / name, split, protocols))
         except Timeout:
             say(f"{name}: left to the process that has it")
 
 
-def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
+def scored(
+    planned: Planned, data: Path, run: Path, split: Split, protocols: Sequence[ProtocolName] = ()
+) -> Row:
     """Score the best checkpoint of a finished run, with the controls of its guide.
 
     Parameters
@@ -100,19 +107,19 @@ def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
         Folders of data set and run.
     split : Split
         What is scored.
+    protocols : sequence of ProtocolName
+        Rules beside ``standard``, for a run with its guide's own tokens.
     """
     recipe = planned.recipe
     model = on_device(_remembering(load_trained(run), run), "auto")
     samples = list(open_dataset(data, split))
-    found = {}
-    for control in _controls(model, recipe, samples):
-        predict = _predictor(model, control, samples)
-        scores = evaluate(predict, samples, model=recipe.name, data=data.name, split=split)
-        images: list[dict[str, float | str]] = [
-            {"name": each.name, **each.scores} for each in scores.images
-        ]
-        means = {name: summary.mean for name, summary in scores.summaries.items()}
-        found[control] = Found(scores=means, images=tuple(images))
+
+    def found_by(predict: Predictor, protocol: ProtocolName = "standard") -> Found:
+        name = recipe.name
+        return _found(
+            evaluate(predict, samples, model=name, data=data.name, split=split, protocol=protocol)
+        )
+
     return Row(
         variant=planned.variant,
         seed=recipe.seed,
@@ -124,13 +131,30 @@ def scored(planned: Planned, data: Path, run: Path, split: Split) -> Row:
             n_images=len(fitted_on(recipe, data)),
         ),
         parameters=sum(each.numel() for each in model.network.parameters()),
-        found=found,
+        found={
+            control: found_by(_predictor(model, control, samples))
+            for control in _controls(model, recipe, samples)
+        },
+        protocols={
+            protocol: found_by(predictor(model, protocol), protocol)
+            for protocol in protocols
+            if recipe.guide_control == "guided"
+        },
         commit=_commit(),
         versions=_versions(),
         device=_device(model),
         precision=precision_of(run),
         recipe=recipe.model_dump(mode="json"),
     )
+
+
+def _found(scores: Scores) -> Found:
+    images: list[dict[str, float | str]] = [
+        {"name": each.name, **({"origin": each.origin} if each.origin else {}), **each.scores}
+        for each in scores.images
+    ]
+    means = {name: summary.mean for name, summary in scores.summaries.items()}
+    return Found(scores=means, images=tuple(images))
 
 
 def _controls(model: Model, recipe: SegmentationRecipe, samples: Sequence[Sample]) -> list[Control]:

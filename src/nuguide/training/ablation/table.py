@@ -74,7 +74,7 @@ def entries(grid: Grid, rows: Sequence[Row]) -> list[Entry]:
     InputError
         If the rows are not all of one data set, split and images.
     """
-    _check_alike(rows)
+    check_alike(rows)
     by_variant = {
         name: {row.seed: row for row in rows if row.variant == name} for name in grid.variants
     }
@@ -85,7 +85,14 @@ def entries(grid: Grid, rows: Sequence[Row]) -> list[Entry]:
     ]
 
 
-def _check_alike(rows: Sequence[Row]) -> None:
+def check_alike(rows: Sequence[Row]) -> None:
+    """Refuse rows that cannot be compared.
+
+    Raises
+    ------
+    InputError
+        If they are not all of one data set, split and images.
+    """
     kinds = {
         (row.data, row.split, tuple(image["name"] for image in row.own.images)) for row in rows
     }

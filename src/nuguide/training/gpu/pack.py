@@ -50,9 +50,12 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
     Raises
     ------
     RecipeError
-        If the recipes need different data, a guide cannot travel, or the pack becomes too large.
+        If the recipes need different data, one asks for what is not done there, a guide cannot
+        travel, or the pack becomes too large.
     """
     first = recipes[0]
+    for recipe in recipes:
+        _refuse_unknown(recipe)
     alike = {(r.split, r.n_images, r.mpp, r.augmentation.scale[1]) for r in recipes}
     if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
         raise RecipeError(
@@ -87,6 +90,33 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
         "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
     }
     return _write(plan, writer.arrays, out)
+
+
+def _refuse_unknown(recipe: SegmentationRecipe) -> None:
+    """Refuse what the loop on a GPU machine does not do; there a training is as long as its time.
+
+    Raises
+    ------
+    RecipeError
+        Naming the value.
+    """
+    known = {
+        "epochs": None,
+        "optimiser": "adamw",
+        "schedule": "cosine",
+        "released_augmentation": None,
+    }
+    for name, expected in known.items():
+        if getattr(recipe, name) != expected:
+            raise RecipeError(
+                f"{recipe.name} sets {name}, which scripts/train_gpu does not do; expected "
+                f"{expected!r}; train it with nuguide train, which takes a GPU too"
+            )
+    if not recipe.clip:
+        raise RecipeError(
+            f"{recipe.name} has clip 0; expected a largest norm of the gradient on a GPU machine; "
+            "set clip"
+        )
 
 
 class _Writer:

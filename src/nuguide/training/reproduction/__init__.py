@@ -1,0 +1,1 @@
+"""The published table, trained and scored anew."""
