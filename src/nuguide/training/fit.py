@@ -1,6 +1,7 @@
 """One command's worth of training: samples, tokens, Lightning's trainer, checkpoints, resume."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,15 @@ from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 _ADVICE = "make room, or give another --out, and train on"
 
 
-def fit(recipe: Recipe, data: Path, out: Path, *, progress: bool = True) -> Path:
+def fit(recipe: Recipe, data: Path | Sequence[Path], out: Path, *, progress: bool = True) -> Path:
     """Train what the recipe says; run again with the same arguments, it continues.
 
     Parameters
     ----------
     recipe : Recipe
         All choices.
-    data : Path
-        The data set's folder.
+    data : Path or sequence of Path
+        The data set's folder, or those of several, which are joined.
     out : Path
         The run's folder: ``recipe.json``, ``checkpoints/``, ``log/metrics.csv``, and shared by
         the runs beside it, ``tokens/``.
@@ -212,12 +213,12 @@ def _fit(trainer: L.Trainer, module: L.LightningModule, last: Path | None, out: 
         raise unwritable(Path(fault.filename or out), fault, _ADVICE) from fault
 
 
-def fitted_on(recipe: Recipe, data: Path) -> Samples:
+def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
     """Open the images that a recipe is fitted on."""
     return open_dataset(data, recipe.split, images=recipe.n_images)
 
 
-def _validation(data: Path) -> list[Sample]:
+def _validation(data: Path | Sequence[Path]) -> list[Sample]:
     return list(open_dataset(data, "validation"))
 
 
