@@ -94,5 +94,5 @@ def _refuse_leaks(entries: Sequence[Entry]) -> None:
         if len(parts) > 1:
             raise DataSetError(
                 f"patient {patient} has images in {' and '.join(sorted(parts))} of the joined "
-                "data sets; expected all on one side; correct a split, or the name if these are two people"
+                "data sets; expected all on one side; correct a split, or a name that two share"
             )
