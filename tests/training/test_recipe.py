@@ -145,3 +145,9 @@ def test_the_open_recipe_counts_the_images_that_it_names(shared: Path):
         data = recognise(folder)
         assert (told.name, told.licence) == (data.title, data.licence)
         assert told.n_images == len(open_dataset(folder, "fit"))
+
+
+def test_a_balanced_recipe_cannot_be_shuffled():
+    guide = {"guide.kind": "named", "guide.name": "tinyvit-sam", "network.options.fusion": "cross"}
+    with pytest.raises(RecipeError, match="would hand some images their own tokens"):
+        read_recipe("open", guide | {"guide_control": "shuffled"})

@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.splits import balanced
 from nuguide.errors import RecipeError
 from nuguide.files import make_folder, unwritable
 from nuguide.guides.controls import derangement
@@ -214,8 +215,9 @@ def _fit(trainer: L.Trainer, module: L.LightningModule, last: Path | None, out: 
 
 
 def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
-    """Open the images that a recipe is fitted on."""
-    return open_dataset(data, recipe.split, images=recipe.n_images)
+    """Open the images that a recipe is fitted on; some more than once if it is balanced."""
+    samples = open_dataset(data, recipe.split, images=recipe.n_images)
+    return Samples(balanced(samples.entries)) if recipe.balanced else samples
 
 
 def _validation(data: Path | Sequence[Path]) -> list[Sample]:
