@@ -54,6 +54,30 @@ def test_list_shows_the_models_inside_the_package(
     assert all(word in output for word in ("tiny", "0.5", "none", "CC0-1.0", "MB"))
 
 
+def test_list_leaves_out_what_may_not_be_used_commercially(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    text = (folder / CARD_FILE).read_text()
+    for name, licence in (("free", "CC0-1.0"), ("bound", "CC-BY-NC-4.0"), ("dark", "ask us")):
+        (weights / f"{name}.toml").write_text(text.replace("CC0-1.0", licence))
+    monkeypatch.setattr(registry, "_EMBEDDED", weights)
+    everything, usable = run("list"), run("list", "--commercial-ok")
+    assert all(word in everything for word in ("free", "bound", "dark", "not allowed"))
+    assert "free" in usable
+    assert not any(word in usable for word in ("bound", "dark", "not allowed", "not stated"))
+    (weights / "free.toml").unlink()
+    assert "no models inside this nuguide that may be used" in run("list", "--commercial-ok")
+
+
+def test_show_says_in_words_what_the_licences_allow(folder: Path) -> None:
+    assert "allowed (weights under CC0-1.0)" in run("show", folder)
+    card = folder / CARD_FILE
+    card.write_text(card.read_text().replace("CC0-1.0", "CC-BY-NC-4.0"))
+    assert "not allowed (weights under CC-BY-NC-4.0)" in run("show", folder)
+
+
 def test_show_prints_the_card_with_definitions(folder: Path) -> None:
     output = run("show", folder)
     for word in ("A [bold] small", "unet (width 2)", "CC0-1.0", "train, 3 images", "sha256"):

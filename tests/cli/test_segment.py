@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -103,6 +104,12 @@ def test_one_image_writes_into_the_folder_itself(run: Run, picture: Path, tmp_pa
     assert "picture.png: " in ran.out
     assert "0.5 um/px, from --mpp" in ran.out
     assert str(tmp_path / "out") in ran.out
+
+
+def test_a_model_that_may_be_used_commercially(run: Run, picture: Path, tmp_path: Path) -> None:
+    ran = run(picture, "-o", tmp_path / "out", "--mpp", 0.5, "--commercial-ok")
+    assert ran.code == 0
+    assert "allowed (weights under CC0-1.0)" in (tmp_path / "out" / "run.toml").read_text()
 
 
 def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_path: Path) -> None:
@@ -207,6 +214,15 @@ class TestBadInput:
     def test_unknown_model(self, run: Run, picture: Path, tmp_path: Path) -> None:
         ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", model="defualt")
         refused(ran, "defualt", "default")
+
+    def test_model_that_may_not_be_used_commercially(
+        self, run: Run, picture: Path, tmp_path: Path, small_model: Path
+    ) -> None:
+        folder = shutil.copytree(small_model, tmp_path / "bound")
+        card = folder / "model.toml"
+        card.write_text(card.read_text().replace("CC0-1.0", "CC-BY-NC-4.0"))
+        arguments = (picture, "-o", tmp_path / "out", "--mpp", 0.5, "--commercial-ok")
+        refused(run(*arguments, model=folder), "use of small is not allowed", "CC-BY-NC-4.0")
 
     def test_model_with_nan(
         self, run: Run, small_model: Path, picture: Path, tmp_path: Path

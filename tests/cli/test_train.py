@@ -37,7 +37,7 @@ def test_values_are_read_as_toml_and_bare_words_as_text(monkeypatch, asked, caps
     assert (recipe.steps, recipe.split, recipe.augmentation.rotate) == (7, "train", False)
     assert recipe.network.options["width"] == 4
     assert recipe.augmentation.scale == (1.0, 1.5)
-    assert (data, out) == (Path("d"), Path("r"))
+    assert (data, out) == ([Path("d")], Path("r"))
     printed = capsys.readouterr().out
     assert str(Path("r/checkpoints/best.ckpt")) in printed
     assert str(Path("r/model")) in printed
@@ -103,3 +103,8 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
 def test_data_are_required(monkeypatch, asked):
     assert run(monkeypatch, "default") == 2
     assert asked == []
+
+
+def test_several_data_sets_are_passed_on(monkeypatch, asked):
+    assert run(monkeypatch, "open", "--data", "a", "--data", "b") == 0
+    assert asked[0][1] == [Path("a"), Path("b")]

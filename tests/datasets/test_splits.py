@@ -5,7 +5,7 @@ import pytest
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry
-from nuguide.datasets.splits import divide, select, stratified_folds, subset
+from nuguide.datasets.splits import balanced, divide, select, stratified_folds, subset
 from nuguide.errors import DataSetError
 
 
@@ -101,3 +101,16 @@ def test_official_parts_have_no_folds():
 def test_names_are_unique():
     with pytest.raises(DataSetError, match="2 images named a"):
         data_set([Entry("a", never), Entry("a", never)])
+
+
+def test_small_strata_are_repeated_until_each_counts_as_much():
+    found = entries(*"aaaaaabbc")
+    repeated = balanced(found)
+    assert Counter(entry.organ for entry in repeated) == {"a": 6, "b": 6, "c": 6}
+    assert {entry.name for entry in repeated} == {entry.name for entry in found}
+
+
+def test_nothing_is_repeated_or_lost_where_strata_are_alike():
+    found = entries(*"aaaaabbbb")
+    assert balanced(found) == found
+    assert balanced([]) == []

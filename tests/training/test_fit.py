@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
+from fixtures.replicas import write_folder
 from nuguide import segment
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
@@ -29,7 +30,7 @@ from nuguide.training.finish import (
     load_trained,
     read_checkpoint,
 )
-from nuguide.training.fit import fit, is_finished, steps_done
+from nuguide.training.fit import fit, fitted_on, is_finished, steps_done
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 
 STEPS = 6  # three epochs
@@ -509,6 +510,16 @@ def test_a_recipe_may_ask_for_some_of_the_images(data, make_segmentation, tmp_pa
     assert [len(module.fit_samples) for module in given] == [2, 1]
     with pytest.raises(DataSetError, match="3 images were asked for"):
         fit(make_segmentation(n_images=3), data, tmp_path / "3", progress=False)
+
+
+def test_a_balanced_recipe_repeats_the_images_of_small_strata(make_segmentation, tmp_path: Path):
+    organs = {"a": "colon", "b": "colon", "c": "colon", "d": "liver"}
+    rows = [{"name": n, "organ": organ, "split": "train"} for n, organ in organs.items()]
+    rows.append({"name": "e", "organ": "liver", "split": "validation"})
+    write_folder(tmp_path, "abcde", [{**row, "mpp": 0.5} for row in rows])
+    drawn = fitted_on(make_segmentation(balanced=True), [tmp_path])
+    assert [sample.name for sample in drawn] == ["a", "b", "c", "d", "d", "d"]
+    assert len(fitted_on(make_segmentation(), [tmp_path])) == 4
 
 
 def test_a_control_needs_tokens_that_are_kept(make_segmentation):

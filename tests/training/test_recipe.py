@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import RecipeError
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
@@ -39,7 +40,7 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"default", "guided", "student", "released"} == set(NAMES)
+    assert {"default", "guided", "open", "released", "student"} == set(NAMES)
 
 
 def test_the_recipe_released_has_the_published_values():
@@ -189,3 +190,19 @@ def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "broken.toml"
     path.write_bytes(content)
     assert "cannot be read as TOML" in refusal(path)
+
+
+def test_the_open_recipe_counts_the_images_that_it_names(shared: Path):
+    recipe = read_recipe("open")
+    assert isinstance(recipe, SegmentationRecipe)
+    folders = (shared / "data" / "dsb2018_brightfield", shared / "data" / "nucls_sample")
+    for told, folder in zip(recipe.training_data, folders, strict=True):
+        data = recognise(folder)
+        assert (told.name, told.licence) == (data.title, data.licence)
+        assert told.n_images == len(open_dataset(folder, "fit"))
+
+
+def test_a_balanced_recipe_cannot_be_shuffled():
+    guide = {"guide.kind": "named", "guide.name": "tinyvit-sam", "network.options.fusion": "cross"}
+    with pytest.raises(RecipeError, match="would hand some images their own tokens"):
+        read_recipe("open", guide | {"guide_control": "shuffled"})

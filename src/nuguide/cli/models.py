@@ -13,21 +13,31 @@ Output = Annotated[
 
 
 @app.command("list")
-def list_models() -> None:
+def list_models(
+    commercial_ok: Annotated[
+        bool,
+        typer.Option("--commercial-ok", help="Only those that may be used commercially."),
+    ] = False,
+) -> None:
     """List the models inside nuguide."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from nuguide.models.licence import CommercialUse, terms_of
     from nuguide.models.registry import embedded_models, load_card, weight_bytes
 
-    table = Table("name", "um/px", "guide", "licence of weights", "size")
+    table = Table("name", "um/px", "guide", "licence of weights", "commercial use", "size")
     for name in embedded_models():
         card = load_card(name)
+        use = terms_of(card).commercial
+        if commercial_ok and use is not CommercialUse.ALLOWED:
+            continue
         size = f"{weight_bytes(name) / 1e6:.1f} MB"
-        row = (name, f"{card.mpp:g}", card.guide.name or "none", card.licence, size)
+        row = (name, f"{card.mpp:g}", card.guide.name or "none", card.licence, use, size)
         table.add_row(*map(Text, row))
-    Console().print(table if table.rows else "no models inside this nuguide")
+    which = " that may be used commercially" if commercial_ok else ""
+    Console().print(table if table.rows else f"no models inside this nuguide{which}")
 
 
 @app.command()
@@ -39,15 +49,18 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
+    from nuguide.models.licence import terms_of
     from nuguide.models.registry import load_card
 
     card = load_card(model)
+    terms = terms_of(card)
     options = ", ".join(f"{name} {value}" for name, value in card.network.options.items())
     field = f", field {card.guide.field_um:g} um" if card.guide.field_um else ""
     lines = {
         "name": f"{card.name} {card.version}",
         "description": card.description,
         "licence of weights": card.licence,
+        "commercial use": terms.words,
         "um/px": f"{card.mpp:g}",
         "classes": ", ".join(card.classes),
         "network": f"{card.network.architecture} ({options})",

@@ -55,6 +55,13 @@ def segment(
         ),
     ],
     model: Annotated[str, typer.Option(help="Name of a model, or a model's folder.")] = "default",
+    commercial_ok: Annotated[
+        bool,
+        typer.Option(
+            "--commercial-ok",
+            help="Refuse a model whose licences do not allow commercial use, or do not say.",
+        ),
+    ] = False,
     mpp: Annotated[
         str | None,
         typer.Option(
@@ -137,6 +144,7 @@ def segment(
     """
     from nuguide.cli.progress import shown_progress
     from nuguide.errors import NuguideError
+    from nuguide.models.licence import require_commercial_use
     from nuguide.models.registry import load
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch, plan_batch
@@ -153,6 +161,8 @@ def segment(
     )
     pairs = plan_batch(find_images(inputs), out)
     loaded = load(model)
+    if commercial_ok:
+        require_commercial_use(loaded.card)
     failed = 0
     with (
         _engine(loaded, model, device, memory, workers, scheduler) as engine,

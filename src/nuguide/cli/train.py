@@ -12,7 +12,11 @@ def train(
         typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a recipe's TOML."),
     ],
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of the data set, with its split of validation.")
+        list[Path],
+        typer.Option(
+            "--data",
+            help="Folder of the data set, with its split of validation; several are joined.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run [default: runs/<name>].")

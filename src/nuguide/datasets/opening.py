@@ -1,6 +1,6 @@
 """From a path to samples: which data set is it?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nuguide.datasets import (
 )
 from nuguide.datasets.base import Split
 from nuguide.datasets.collection import DataSet, Samples
+from nuguide.datasets.joined import join
 from nuguide.datasets.splits import select, subset
 from nuguide.errors import DataSetError
 
@@ -116,7 +117,7 @@ def recognise(root: Path, mpp: float | None = None) -> DataSet:
 
 
 def open_dataset(
-    root: Path,
+    root: Path | Sequence[Path],
     split: Split = "all",
     mpp: float | None = None,
     *,
@@ -124,12 +125,12 @@ def open_dataset(
     folds: int | None = None,
     images: int | None = None,
 ) -> Samples:
-    """Open the samples of one split of the data set in ``root``.
+    """Open the samples of one split of the data set in ``root``, or of several as one.
 
     Parameters
     ----------
-    root : Path
-        A folder in one of ``LAYOUTS``.
+    root : Path or sequence of Path
+        A folder in one of ``LAYOUTS``; or some, each divided by itself: see ``join``.
     split : Split
         Which part. A plain folder is all ``train`` unless its index has a column ``split``.
     mpp : float or None
@@ -149,11 +150,12 @@ def open_dataset(
     Raises
     ------
     DataSetError
-        If there is no such data set or split, or files do not pair up.
+        If there is no such data set or split, files do not pair up, or sets cannot be joined.
     ResolutionError
         If um/px is missing or out of range.
     """
-    data = recognise(root, mpp)
+    roots = [root] if isinstance(root, Path) else root
+    data = join([recognise(each, mpp) for each in roots])
     errors = [finding for finding in data.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: see nuguide data check)" if errors[1:] else ""

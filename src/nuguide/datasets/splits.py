@@ -154,5 +154,18 @@ def subset(entries: Sequence[Entry], count: int, seed: int = SEED) -> list[Entry
     return [entry for entry in entries if entry.name in chosen]
 
 
+def balanced(entries: Sequence[Entry]) -> list[Entry]:
+    """Repeat the entries of small strata, so that each counts about as much as the largest.
+
+    Returns
+    -------
+    list of Entry
+        Every entry at least once, its copies behind it.
+    """
+    counts = Counter(entry.layer for entry in entries)
+    largest = max(counts.values(), default=0)
+    return [entry for entry in entries for _ in range(round(largest / counts[entry.layer]))]
+
+
 def _draw(name: str, seed: int = SEED) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()

@@ -13,6 +13,7 @@ from nuguide import __version__
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
+from nuguide.models.licence import terms_of
 from nuguide.slides.reader import Slide
 
 RUN_FILE = "run.toml"
@@ -73,11 +74,13 @@ def _flat(configuration: Configuration, above: str = "") -> dict[str, Any]:
 
 def record_of(configuration: Configuration, found: dict[str, Any], card: Card) -> dict[str, Any]:
     """Return the record of a run: what decided the result, what it is, with what it was made."""
+    terms = terms_of(card)
     return {
         "configuration": configuration,
         "found": found,
         "licences": {
             "weights": card.licence,
+            "commercial_use": terms.words,
             "training_data": [f"{data.name}: {data.licence}" for data in card.training_data],
         },
         "versions": {

@@ -1,6 +1,7 @@
 """One command's worth of training: what it reads, what it leaves, how far it is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.splits import balanced
 from nuguide.errors import RecipeError
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
@@ -35,7 +37,7 @@ from nuguide.training.trainer import epochs, lost_patience, train
 
 def fit(
     recipe: Recipe,
-    data: Path,
+    data: Path | Sequence[Path],
     out: Path,
     *,
     progress: bool = True,
@@ -48,8 +50,8 @@ def fit(
     ----------
     recipe : Recipe
         All choices.
-    data : Path
-        The data set's folder.
+    data : Path or sequence of Path
+        The data set's folder, or those of several, which are joined.
     out : Path
         The run's folder: ``recipe.json``, ``checkpoints/``, ``log/metrics.csv``, and shared by
         the runs beside it, ``tokens/``.
@@ -181,17 +183,18 @@ def is_finished(out: Path, recipe: Recipe) -> bool:
     return done > 0 and lost_patience(read_checkpoint(last_path(out)))
 
 
-def _in_steps(recipe: Recipe, data: Path) -> Recipe:
+def _in_steps(recipe: Recipe, data: Path | Sequence[Path]) -> Recipe:
     # What tells its steps is known to be finished where its data are gone.
     return recipe if recipe.epochs is None else in_steps(recipe, len(fitted_on(recipe, data)))
 
 
-def fitted_on(recipe: Recipe, data: Path) -> Samples:
-    """Open the images that a recipe is fitted on."""
-    return open_dataset(data, recipe.split, images=recipe.n_images)
+def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
+    """Open the images that a recipe is fitted on; some more than once if it is balanced."""
+    samples = open_dataset(data, recipe.split, images=recipe.n_images)
+    return Samples(balanced(samples.entries)) if recipe.balanced else samples
 
 
-def _validation(data: Path) -> list[Sample]:
+def _validation(data: Path | Sequence[Path]) -> list[Sample]:
     return list(open_dataset(data, "validation"))
 
 

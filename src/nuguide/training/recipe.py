@@ -134,6 +134,9 @@ class _Recipe(_Part):
     n_images : int, optional
         Fit on so many of that part's images alone, of as many organs as can be; fewer lie within
         more (``nuguide.datasets.splits.subset``).
+    balanced : bool
+        Draw crops about as often from every organ (or other stratum of the data), not from every
+        image; see ``nuguide.datasets.splits.balanced``.
     seed : int
         Of weights, crops and augmentation.
     mpp : float
@@ -170,6 +173,7 @@ class _Recipe(_Part):
     name: Name
     split: Literal["fit", "train"] = "fit"
     n_images: PositiveInt | None = None
+    balanced: bool = False
     seed: int = 0
     mpp: Mpp = 0.5
     crop_px: PositiveInt = 256
@@ -255,6 +259,11 @@ class SegmentationRecipe(_Recipe):
             raise ValueError(
                 f"guide_control is {self.guide_control!r} for a guide of kind {self.guide.kind!r}; "
                 "expected a guide of kind 'named'"
+            )
+        if self.guide_control == "shuffled" and self.balanced:
+            raise ValueError(
+                "guide_control is 'shuffled' and balanced is true, which would hand some images "
+                "their own tokens; expected one of the two"
             )
         return self
 

@@ -85,6 +85,6 @@ def recipes(make_segmentation, make_guided, student_run: Path) -> list:
 @pytest.fixture(scope="session")
 def packed(recipes, data_with_two_of_validation: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("work") / "gpu"
-    size = pack(recipes, data_with_two_of_validation, out)
+    size = pack(recipes, [data_with_two_of_validation], out)
     assert size == sum(path.stat().st_size for path in out.iterdir())
     return out

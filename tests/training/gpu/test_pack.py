@@ -61,7 +61,7 @@ def test_plain_values_have_the_attributes_of_a_recipe(name: str):
 def test_a_pack_that_is_too_large_is_refused(recipes, data: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(packing, "MAX_BYTES", 10_000)
     with pytest.raises(RecipeError, match=r"the pack has .* MiB; expected at most"):
-        pack(recipes[:1], data, tmp_path / "gpu")
+        pack(recipes[:1], [data], tmp_path / "gpu")
     assert not (tmp_path / "gpu").exists()
 
 
@@ -71,7 +71,7 @@ def test_recipes_that_need_different_data_are_packed_apart(
 ):
     other = make_segmentation(**({"name": "other"} | change))
     with pytest.raises(RecipeError, match="pack them apart"):
-        pack([recipes[0], other], data, tmp_path)
+        pack([recipes[0], other], [data], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_targets_that_cannot_be_turned_are_refused(
 def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tmp_path: Path):
     guide = {"kind": "named", "name": "sam-vit-b"}
     with pytest.raises(RecipeError, match="'sam-vit-b' cannot travel to a GPU"):
-        pack([make_segmentation(guide=guide)], data, tmp_path)
+        pack([make_segmentation(guide=guide)], [data], tmp_path)
 
 
 @pytest.mark.parametrize(

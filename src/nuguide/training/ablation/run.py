@@ -128,7 +128,7 @@ def scored(
         budget=Budget(
             steps=steps_done(run),
             seconds=seconds_trained(run),
-            n_images=len(fitted_on(recipe, data)),
+            n_images=len({entry.name for entry in fitted_on(recipe, data).entries}),
         ),
         parameters=sum(each.numel() for each in model.network.parameters()),
         found={

@@ -31,7 +31,13 @@ def _parser() -> argparse.ArgumentParser:
 
     pack = steps.add_parser("pack", help="write what the GPU machine needs")
     pack.add_argument("recipe", help="name of a packaged recipe, or a recipe's TOML")
-    pack.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    pack.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        action="append",
+        help="folder of the data set; several are joined",
+    )
     pack.add_argument("--grid", help="train the variants of this grid, not the recipe alone")
     pack.add_argument("--only", action="append", help="only this variant; may be repeated")
     pack.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")

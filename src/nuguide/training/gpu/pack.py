@@ -27,8 +27,8 @@ from nuguide.training.targets import normalised_distance
 ADVICE = "give another --out"
 
 
-def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
-    """Write a pack for some trainings on one data set.
+def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path) -> int:
+    """Write a pack for some trainings on equal data.
 
     Images to fit on are brought to the scale at which the recipe's strongest zoom shows them, and
     their targets with them; those of validation to the recipe's um/px.
@@ -37,8 +37,8 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
     ----------
     recipes : sequence of SegmentationRecipe
         With different names; equal in data, um/px and range of zoom.
-    data : Path
-        The data set's folder.
+    data : sequence of Path
+        Folders of the data sets; several are joined.
     out : Path
         Gets the two files.
 
@@ -82,7 +82,7 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Path, out: Path) -> int:
     guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
     plan = {
         "nuguide": __version__,
-        "data": data.resolve().name,
+        "data": "+".join(each.resolve().name for each in data),
         "fit_mpp": fit_mpp,
         "validation": [sample.name for sample in validation],
         "pictures": writer.pictures,

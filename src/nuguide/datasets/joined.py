@@ -1,0 +1,98 @@
+"""Several data sets as one: each keeps its own parts, so nothing is divided anew."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from nuguide.datasets.base import Sample
+from nuguide.datasets.collection import DataSet, Entry, Part
+from nuguide.datasets.splits import divide
+from nuguide.errors import DataSetError
+
+_OFFICIAL: dict[Part, Literal["train", "validation", "test"]] = {
+    "fit": "train",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def join(sets: Sequence[DataSet]) -> DataSet:
+    """Join data sets.
+
+    Parameters
+    ----------
+    sets : sequence of DataSet
+        Different ones. A single one is returned as it is.
+
+    Returns
+    -------
+    DataSet
+        Entries in the order of the sets, named ``<set>/<image>``; classes only where all sets have
+        the same ones.
+
+    Raises
+    ------
+    DataSetError
+        If a set is given twice, or a patient has images on two sides.
+    """
+    if len(sets) == 1:
+        return sets[0]
+    for root, count in Counter(data.root.resolve() for data in sets).items():
+        if count > 1:
+            raise DataSetError(
+                f"{root} is given {count} times; expected every data set once; name it once"
+            )
+    names = _names(sets)
+    classes = sets[0].classes if len({data.classes for data in sets}) == 1 else ()
+    entries = [
+        _renamed(entry, f"{name}/{entry.name}", _OFFICIAL[part], keeps_types=bool(classes))
+        for name, data in zip(names, sets, strict=True)
+        for entry, part in zip(data.entries, divide(data), strict=True)
+    ]
+    _refuse_leaks(entries)
+    return DataSet(
+        name="+".join(names),
+        title=", ".join(data.title for data in sets),
+        licence=", ".join(dict.fromkeys(data.licence or "not told" for data in sets)),
+        root=sets[0].root,
+        entries=tuple(entries),
+        findings=tuple(finding for data in sets for finding in data.findings),
+        classes=classes,
+    )
+
+
+def _names(sets: Sequence[DataSet]) -> list[str]:
+    """Name each set by its kind, or by its folder where two are of a kind."""
+    kinds = Counter(data.name for data in sets)
+    names = [data.root.resolve().name if kinds[data.name] > 1 else data.name for data in sets]
+    counts = Counter(names)
+    return [
+        f"{name}-{number}" if counts[name] > 1 else name for number, name in enumerate(names, 1)
+    ]
+
+
+def _renamed(
+    entry: Entry, name: str, part: Literal["train", "validation", "test"], *, keeps_types: bool
+) -> Entry:
+    read = partial(_read, entry.read, name, keeps_types)
+    return replace(entry, name=name, part=part, read=read)
+
+
+def _read(read: Callable[[], Sample], name: str, keeps_types: bool) -> Sample:
+    sample = read()
+    return replace(sample, name=name, types=sample.types if keeps_types else None)
+
+
+def _refuse_leaks(entries: Sequence[Entry]) -> None:
+    sides: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.patient:
+            sides.setdefault(entry.patient, set()).add(entry.part)
+    for patient, parts in sides.items():
+        if len(parts) > 1:
+            raise DataSetError(
+                f"patient {patient} has images in {' and '.join(sorted(parts))} of the joined "
+                "data sets; expected all on one side; correct a split, or a name that two share"
+            )

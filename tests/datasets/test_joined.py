@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from fixtures import replicas
+from nuguide.datasets.joined import join
+from nuguide.datasets.opening import open_dataset, recognise
+from nuguide.datasets.splits import divide
+from nuguide.errors import DataSetError
+
+NAMES = "abcdefghij"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    """Write two plain folders whose images have the same names."""
+    for name in ("first", "second"):
+        rows = [{"name": each, "mpp": 0.5, "patient": f"{name}-{each}"} for each in NAMES]
+        replicas.write_folder(tmp_path / name, NAMES, rows)
+    return [tmp_path / "first", tmp_path / "second"]
+
+
+def test_each_set_keeps_its_own_division(folders: list[Path]):
+    parts = {}
+    for folder in folders:
+        alone = recognise(folder)
+        for entry, part in zip(alone.entries, divide(alone), strict=True):
+            parts[f"{folder.name}/{entry.name}"] = part
+    joined = join([recognise(folder) for folder in folders])
+    names = [entry.name for entry in joined.entries]
+    assert dict(zip(names, divide(joined), strict=True)) == parts
+    assert {"fit", "validation"} == set(parts.values())
+
+
+def test_samples_of_several_folders_have_names_of_their_own(folders: list[Path]):
+    samples = open_dataset(folders, "fit")
+    assert len(samples) == sum(len(open_dataset(folder, "fit")) for folder in folders)
+    assert len({sample.name for sample in samples}) == len(samples)
+    assert [sample.name for sample in samples] == [entry.name for entry in samples.entries]
+    alone = open_dataset(folders[1], "fit")[0]
+    twin = next(s for s in samples if s.name == f"second/{alone.name}")
+    assert (twin.image == alone.image).all()
+    assert len(open_dataset(folders, "fit", images=3)) == 3
+
+
+def test_one_set_is_left_as_it_is(folders: list[Path]):
+    data = recognise(folders[0])
+    assert join([data]) is data
+
+
+def test_sets_of_two_kinds_are_named_after_their_kind(tmp_path: Path, folders: list[Path]):
+    replicas.write_monuseg(tmp_path / "third")
+    joined = join([recognise(folders[0]), recognise(tmp_path / "third")])
+    assert joined.name == "folder+monuseg2018"
+    assert joined.licence == "not told, CC BY-NC-SA 4.0"
+    assert {"test"} <= set(divide(joined))
+
+
+def test_classes_of_different_meaning_are_dropped(tmp_path: Path, folders: list[Path]):
+    replicas.write_consep(tmp_path / "types")
+    alone = open_dataset(tmp_path / "types", "fit")[0]
+    assert alone.types is not None
+    joined = open_dataset([tmp_path / "types", folders[0]], "fit")
+    assert all(sample.types is None for sample in joined)
+    assert join([recognise(tmp_path / "types"), recognise(folders[0])]).classes == ()
+
+
+def test_a_set_given_twice_is_refused(folders: list[Path]):
+    again = folders[0].parent / "second" / ".." / "first"
+    with pytest.raises(DataSetError, match="first is given 2 times"):
+        open_dataset([folders[0], again])
+
+
+def test_a_patient_on_two_sides_is_refused(tmp_path: Path):
+    for name, splits in (("one", ("train", "validation")), ("two", ("validation", "train"))):
+        rows = [
+            {"name": "a", "mpp": 0.5, "patient": "TCGA-18-5592", "split": splits[0]},
+            {"name": "b", "mpp": 0.5, "patient": name, "split": splits[1]},
+        ]
+        replicas.write_folder(tmp_path / name, "ab", rows)
+    with pytest.raises(DataSetError, match="TCGA-18-5592 has images in train and validation"):
+        open_dataset([tmp_path / "one", tmp_path / "two"])
