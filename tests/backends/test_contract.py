@@ -18,9 +18,15 @@ TOLERANCE = 1e-4
 EXACT = [Backend.ONNX, Backend.OPENVINO, Backend.COMPILE]
 
 
+_COMPILED = (
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # of its own parts
+)
+
+
 @pytest.fixture(
     params=[
-        pytest.param(each, marks=[pytest.mark.slow] * (each is Backend.COMPILE)) for each in EXACT
+        pytest.param(each, marks=_COMPILED if each is Backend.COMPILE else ()) for each in EXACT
     ]
 )
 def backend(request: pytest.FixtureRequest) -> Backend:
