@@ -16,6 +16,7 @@ FLOORS = [
     "evaluation",
     "segmentation",
     "export",
+    "backends",
     "models",
     "nuclei",
     "slides",

@@ -98,6 +98,15 @@ def test_export_copies_a_model(folder: Path, tmp_path: Path) -> None:
     assert registry.load_card(tmp_path / "copy") == registry.load_card(folder)
 
 
+def test_export_for_other_programs_tells_the_difference_to_torch(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = run("export", folder, "-o", tmp_path / "out", "--format", "torchscript")
+    assert "model.torchscript.pt" in output
+    assert float(output.split()[-1]) < 1e-4
+    assert (tmp_path / "out" / "card.toml").is_file()
+
+
 def test_import_turns_a_published_checkpoint_into_a_model(shared: Path, tmp_path: Path) -> None:
     oracle = shared / "oracles" / "released_single.safetensors"
     output = run("import", oracle, "-o", tmp_path / "model")

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +22,10 @@ from nuguide.cli.main import main
 from nuguide.models.card import Card, NetworkSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
+from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
+from nuguide.segmentation.cluster import RemoteModel, _load
+from nuguide.segmentation.engine import LocalEngine
 
 RUN_FILES = [
     "labels.tif",
@@ -293,9 +298,56 @@ def test_a_region_of_interest_is_read(run: Run, picture: Path, tmp_path: Path) -
         (("--memory", "much"), "2GB"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "one of them"),
         (("--workers", 0), "one or more"),
+        (("--backend", "onix"), "did you mean onnx"),
     ],
 )
 def test_options_for_the_machine_that_make_no_sense(
     run: Run, picture: Path, tmp_path: Path, options: tuple[object, ...], word: str
 ) -> None:
     refused(run(picture, "--mpp", 0.5, "-o", tmp_path / "out", *options), word)
+
+
+def test_the_record_says_what_computed_the_model(
+    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
+    out = tmp_path / "out"
+    options = ("--mpp", 0.5, "-o", out, "--device", "cpu")
+    assert run(picture, *options).code == 0
+    record = tomllib.loads((out / "run.toml").read_text())
+    assert record["computed_by"] == {"backend": "torch"}
+    assert "precision" not in record["configuration"]
+    # Another precision is another result: it does not pass for the run that is there.
+    refused(run(picture, *options, "--backend", "bfloat16"), "precision", "bfloat16")
+    assert run(picture, *options, "--backend", "bfloat16", "--overwrite").code == 0
+    record = tomllib.loads((out / "run.toml").read_text())
+    assert (record["computed_by"]["backend"], record["configuration"]["precision"]) == (
+        "bfloat16",
+        "bfloat16",
+    )
+
+
+def test_workers_are_told_the_backend(
+    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
+    sent = []
+
+    def engine(client: object, model: RemoteModel) -> LocalEngine:
+        sent.append(model)
+        return LocalEngine(_load.__wrapped__(replace(model, cores=1)))
+
+    monkeypatch.setattr("nuguide.segmentation.cluster.local_workers", lambda n: nullcontext())
+    monkeypatch.setattr("nuguide.segmentation.cluster.ClusterEngine", engine)
+    options = ("--mpp", 0.5, "-o", tmp_path / "out", "--device", "cpu")
+    assert run(picture, *options, "--workers", 1, "--backend", "bfloat16").code == 0
+    assert [model.backend for model in sent] == ["bfloat16"]
+
+
+def test_a_worker_computes_with_the_backend_it_is_told(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
+    digest = load(small_model).card.sha256
+    remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16")
+    assert _load.__wrapped__(remote).backend == "bfloat16"

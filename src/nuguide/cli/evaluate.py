@@ -35,6 +35,9 @@ def evaluate(
             "evaluation does, whole images at 256 x 256 px."
         ),
     ] = "standard",
+    backend: Annotated[
+        str, typer.Option(help="What computes the model, as for nuguide segment.")
+    ] = "torch",
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.", dir_okay=False)
     ] = None,
@@ -50,6 +53,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import track
 
+    from nuguide.backends.registry import with_backend
     from nuguide.datasets.opening import open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
     from nuguide.evaluation.prediction import predictor
@@ -69,7 +73,7 @@ def evaluate(
         if target is not None:
             check_target(target)
     samples = open_dataset(data, split, None if mpp is None else checked_mpp(mpp))
-    loaded = on_device(load(model), "auto")
+    loaded = on_device(with_backend(load(model), backend), "auto")
     watched = Console(stderr=True)
     worst = watcher(protocol)
     scores = evaluate_samples(

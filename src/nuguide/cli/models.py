@@ -1,5 +1,6 @@
 """``nuguide models``: list, show, import and export models."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,15 @@ app = typer.Typer(help="List, show, import and export models.", no_args_is_help=
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the model; made if absent.")
 ]
+
+
+class Form(StrEnum):
+    """Forms of an exported model."""
+
+    nuguide = "nuguide"
+    onnx = "onnx"
+    openvino = "openvino"
+    torchscript = "torchscript"
 
 
 @app.command("list")
@@ -112,9 +122,23 @@ def import_checkpoint(
 def export(
     model: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A model.")],
     output: Output,
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format", help="nuguide: to share or fine-tune; the others for other programs."
+        ),
+    ] = Form.nuguide,
 ) -> None:
-    """Copy a model out of nuguide into a folder, to share or to fine-tune."""
-    from nuguide.models.registry import export_model
+    """Copy a model out of nuguide: as it is, or as a graph for other programs."""
+    if form is Form.nuguide:
+        from nuguide.models.registry import export_model
 
-    export_model(model, output)
-    typer.echo(f"{model} is in {output}")
+        export_model(model, output)
+        typer.echo(f"{model} is in {output}")
+        return
+    from nuguide.backends.export import FILES, Format, export_graph
+
+    chosen = Format(form.value)
+    difference = export_graph(model, output, chosen)
+    typer.echo(f"{model} is in {output / FILES[chosen]}")
+    typer.echo(f"  largest difference to torch, over random images: {difference:.1e}")

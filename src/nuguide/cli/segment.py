@@ -118,6 +118,14 @@ def segment(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=MACHINE)
     ] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="torch, compile, onnx or openvino; bfloat16 (on hardware that has it: faster, not "
+            "quite the same); auto is the fastest of those installed, timed once.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "torch",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -142,6 +150,7 @@ def segment(
 
     The same command again skips what is finished and goes on where it was stopped.
     """
+    from nuguide.backends.registry import with_backend
     from nuguide.cli.progress import shown_progress
     from nuguide.errors import NuguideError
     from nuguide.models.licence import require_commercial_use
@@ -163,6 +172,7 @@ def segment(
     loaded = load(model)
     if commercial_ok:
         require_commercial_use(loaded.card)
+    loaded = with_backend(loaded, backend, device)
     failed = 0
     with (
         _engine(loaded, model, device, memory, workers, scheduler) as engine,
@@ -215,7 +225,7 @@ def _engine(
 
     folder = str(Path(name).resolve()) if Path(name).is_dir() else name
     cores = None if workers is None else max(1, available_cores() // max(1, workers))
-    remote = RemoteModel(folder, model.card.sha256, device, cores)
+    remote = RemoteModel(folder, model.card.sha256, device, cores, model.backend)
     place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
     with place as client:
         yield ClusterEngine(client, remote)

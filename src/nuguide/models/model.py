@@ -26,11 +26,17 @@ class Model:
         Makes the tokens; None if the network takes none.
     card : Card
         What it is.
+    backend : str
+        What computes it, see ``nuguide.backends``.
+    precision : str
+        ``float32``, or ``bfloat16`` where a backend gives up digits for speed.
     """
 
     network: nn.Module
     guide: Guide | None
     card: Card
+    backend: str = "torch"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from nuguide.errors import ModelError, nearest_names
-from nuguide.models.backends import for_inference
 from nuguide.models.card import Card, read_card
 from nuguide.models.checkpoint import (
     CARD_FILE,
@@ -15,6 +14,7 @@ from nuguide.models.checkpoint import (
     refuse_existing,
     write_model_files,
 )
+from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
 
 _EMBEDDED = files("nuguide.models") / "weights"

@@ -1,6 +1,7 @@
 """Encoder blocks and pooling of the eU-Net3+ and its relatives."""
 
 from enum import StrEnum
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +72,7 @@ class Blur(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter every channel alike."""
-        channels = x.shape[1]
+        channels = int(x.shape[1])  # a number in a trace too: the kernel's shape depends on it
         kernel = self.kernel.to(x.dtype).expand(channels, 1, 3, 3)
         return F.conv2d(x, kernel, stride=self.stride, padding=1, groups=channels)
 
@@ -96,11 +97,19 @@ class Pooling(StrEnum):
         return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, stride=1), Blur(stride=2))
 
 
+def is_traced() -> bool:
+    """Tell whether a graph is being recorded, which is to serve all sizes."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Extend (B, C, H, W) at the bottom and right, by repeating the edge, to multiples."""
     height, width = x.shape[-2:]
     bottom, right = -height % multiple, -width % multiple
-    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+    # A trace serves all sizes: it pads always, some sizes by nothing.
+    if is_traced() or bottom or right:
+        return F.pad(x, (0, right, 0, bottom), mode="replicate")
+    return x
 
 
 def pad_tokens(tokens: Tensor, size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
@@ -109,11 +118,21 @@ def pad_tokens(tokens: Tensor, size: tuple[int, int], padded: tuple[int, int]) -
     The tokens repeat at the bottom and right edge as the pixels do, so that each still lies over
     its own tissue.
     """
-    rows = round(tokens.shape[-2] * padded[0] / size[0]) - tokens.shape[-2]
-    columns = round(tokens.shape[-1] * padded[1] / size[1]) - tokens.shape[-1]
-    if not (rows or columns):
-        return tokens
-    return F.pad(tokens, (0, max(columns, 0), 0, max(rows, 0)), mode="replicate")
+    rows, columns = (
+        _missing(have, before, after)
+        for have, before, after in zip(tokens.shape[-2:], size, padded, strict=True)
+    )
+    if is_traced() or rows or columns:
+        return F.pad(tokens, (0, columns, 0, rows), mode="replicate")
+    return tokens
+
+
+def _missing(have: int, before: int, after: int) -> int:
+    """Return how many tokens a side lacks once its image has grown from ``before`` to ``after``."""
+    wanted: float | Tensor = have * after / before
+    if isinstance(wanted, Tensor):  # in a trace sizes are tensors
+        return cast(int, (wanted.round().long() - have).clamp(min=0))
+    return max(round(wanted) - have, 0)
 
 
 def initialise(network: nn.Module) -> None:

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nuguide.networks.blocks import Blur, pad_to_multiple
+from nuguide.networks.blocks import Blur, is_traced, pad_to_multiple
 
 TOKEN_CHANNELS = 256
 """Channels of every SAM embedding, hence of every guide's tokens."""
@@ -62,7 +62,7 @@ def bring_tokens(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     blur = Blur().to(tokens)
     while tokens.shape[-2] >= 2 * size[0] and tokens.shape[-1] >= 2 * size[1]:
         tokens = blur(F.max_pool2d(tokens, 2))
-    if tokens.shape[-2:] != size:
+    if is_traced() or tokens.shape[-2:] != size:  # other sizes may need it
         tokens = F.interpolate(tokens, size=size, mode="bilinear", align_corners=False)
     return tokens
 
@@ -142,7 +142,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each position."""
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def partition(x: Tensor, window: int) -> Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
+from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
@@ -117,12 +118,15 @@ class RemoteModel:
         On which each worker runs it.
     cores : int or None
         That each worker uses; None: its own share of those its machine gave it.
+    backend : str
+        That computes it there, see ``nuguide.backends``.
     """
 
     name: str
     sha256: str
     device: str = "auto"
     cores: int | None = None
+    backend: str = "torch"
 
 
 def segment_remotely(
@@ -153,7 +157,7 @@ def _load(model: RemoteModel) -> Model:
         )
     # Dask's threads share what the worker was given.
     use_cores(model.cores or available_cores() // get_worker().state.nthreads)
-    return on_device(loaded, model.device)
+    return on_device(with_backend(loaded, model.backend, model.device), model.device)
 
 
 @lru_cache(maxsize=_OPEN_SLIDES)

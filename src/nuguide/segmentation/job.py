@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nuguide.export.table import write_table
-from nuguide.models.card import Card
 from nuguide.models.model import Model
 from nuguide.networks.allocator import give_back_memory
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
@@ -83,7 +82,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         cut = cut_for(model, settings.cut)
         area = find_area(slide, settings.where)
         regions = asdict(cut) | area.configuration()
-        configuration = configuration_of(slide, model.card, regions)
+        configuration = configuration_of(slide, model, regions)
         check_folder(folder, configuration, overwrite=settings.overwrite)
         files = settings.outputs.files(slide)
         if not settings.overwrite and is_finished(folder, configuration, files):
@@ -93,7 +92,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         if settings.overwrite:
             remove_ledger(folder)
         chosen = area.regions(plan(slide, model, cut), model.card.mpp)
-        return Job(slide, folder, model.card, configuration, area, chosen, settings.outputs)
+        return Job(slide, folder, model, configuration, area, chosen, settings.outputs)
     except BaseException:
         slide.close()
         raise
@@ -120,7 +119,7 @@ class Job:
         self,
         slide: Slide,
         folder: Path,
-        card: Card,
+        model: Model,
         configuration: Configuration,
         area: Area,
         plan: list[Region],
@@ -128,7 +127,8 @@ class Job:
     ) -> None:
         self.slide = slide
         self.regions = len(plan)
-        self._folder, self._card, self._configuration = folder, card, configuration
+        self._folder, self._configuration = folder, configuration
+        self._card, self._backend = model.card, model.backend
         self._area, self._plan, self._outputs = area, plan, outputs
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
@@ -207,7 +207,7 @@ class Job:
             found["reason"] = why_nothing(self.slide, self._area)
         if self.slide.warnings:
             found["warnings"] = list(self.slide.warnings)
-        record = record_of(self._configuration, found, self._card)
+        record = record_of(self._configuration, found, self._card, self._backend)
         write_page(self._folder, self.slide, record, self._area.mask)
         write_record(self._folder, record)
         self._ledger.close()

@@ -10,10 +10,12 @@ from typing import Any
 import tomli_w
 
 from nuguide import __version__
+from nuguide.backends.registry import versions_of
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
 from nuguide.models.licence import terms_of
+from nuguide.models.model import Model
 from nuguide.slides.reader import Slide
 
 RUN_FILE = "run.toml"
@@ -26,17 +28,20 @@ _TELLING_ONLY = ("image", "image_sha256_of", "mpp_source")
 _LIBRARIES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "pyarrow")
 
 
-def configuration_of(slide: Slide, card: Card, regions: Configuration) -> Configuration:
+def configuration_of(slide: Slide, model: Model, regions: Configuration) -> Configuration:
     """Return everything that decides a result, as it stands in ``run.toml``.
 
     Parameters
     ----------
-    slide, card
-        Image and model.
+    slide, model
+        Image and model. What computes the model is not part of it, as little as the device: the
+        function is the same. Its precision is.
     regions : dict
         How the image is cut, and which part of it is looked at.
     """
-    return {
+    card = model.card
+    less = {} if model.precision == "float32" else {"precision": model.precision}
+    return less | {
         "image": str(slide.path) if slide.path else slide.name,
         "image_sha256": slide.sha256,
         "image_sha256_of": slide.sha256_of,
@@ -72,12 +77,15 @@ def _flat(configuration: Configuration, above: str = "") -> dict[str, Any]:
     return flat
 
 
-def record_of(configuration: Configuration, found: dict[str, Any], card: Card) -> dict[str, Any]:
+def record_of(
+    configuration: Configuration, found: dict[str, Any], card: Card, backend: str
+) -> dict[str, Any]:
     """Return the record of a run: what decided the result, what it is, with what it was made."""
     terms = terms_of(card)
     return {
         "configuration": configuration,
         "found": found,
+        "computed_by": {"backend": str(backend)},
         "licences": {
             "weights": card.licence,
             "commercial_use": terms.words,
@@ -87,6 +95,7 @@ def record_of(configuration: Configuration, found: dict[str, Any], card: Card) -
             "nuguide": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
+            **versions_of(backend),
         },
     }
 

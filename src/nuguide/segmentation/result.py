@@ -43,6 +43,8 @@ class Result:
         Wall time of reading, network, decoding and measuring, s.
     configuration : dict
         Everything that decided the result, as it stands in ``run.toml``.
+    backend : str
+        What computed the model, see ``nuguide.backends``.
     """
 
     nuclei: pa.Table
@@ -51,6 +53,7 @@ class Result:
     card: Card
     seconds: float
     configuration: Configuration
+    backend: str = "torch"
 
     @property
     def reason(self) -> str:
@@ -96,7 +99,7 @@ class Result:
         found = summary(folder) | {"seconds": round(self.seconds, 3)}
         if self.reason:
             found["reason"] = self.reason
-        record = record_of(self.configuration, found, self.card)
+        record = record_of(self.configuration, found, self.card, self.backend)
         write_page(folder, self.slide, record)
         write_record(folder, record)
         return folder

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
@@ -42,6 +43,7 @@ def segment(
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
+    backend: str | None = None,
     out: None = None,
 ) -> Result: ...
 
@@ -53,6 +55,7 @@ def segment(
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
+    backend: str | None = None,
     out: str | Path,
 ) -> Run: ...
 
@@ -63,6 +66,7 @@ def segment(
     *,
     model: str | Path | Model = "default",
     device: str = "auto",
+    backend: str | None = None,
     out: str | Path | None = None,
 ) -> Result | Run:
     """Segment the nuclei of an image, in memory or into a run folder.
@@ -79,6 +83,9 @@ def segment(
         Name, folder or model, see ``nuguide.load``.
     device : str
         ``auto`` takes a GPU if there is one; otherwise as torch names it.
+    backend : str, optional
+        What computes the model, see ``nuguide.backends.registry``: ``torch``, ``compile``,
+        ``onnx``, ``openvino``, ``bfloat16``, or ``auto``. None: what the model came with; torch.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped. Needed for whole slides; not for arrays.
@@ -92,7 +99,8 @@ def segment(
     Raises
     ------
     InputError
-        If the image cannot be read, or is a whole slide and ``out`` is not given.
+        If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
+        cannot be used here.
     OutputError
         If ``out`` cannot be written or holds another run.
     ResolutionError
@@ -108,6 +116,8 @@ def segment(
     >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
     loaded = load(model)
+    if backend is not None:
+        loaded = with_backend(loaded, backend, device)
     if not isinstance(image, str | Path):
         if out is not None:
             raise InputError(
@@ -183,6 +193,6 @@ def segment_slide(
     canvas = ArrayCanvas(slide.shape)
     joined = join(zip(regions, pieces, strict=True), slide.mpp / model.card.mpp, canvas)
     nuclei = pa.concat_tables([empty_nuclei(), *joined])
-    configuration = configuration_of(slide, model.card, asdict(cut) | Area().configuration())
+    configuration = configuration_of(slide, model, asdict(cut) | Area().configuration())
     seconds = time.perf_counter() - start
-    return Result(nuclei, canvas.labels, slide, model.card, seconds, configuration)
+    return Result(nuclei, canvas.labels, slide, model.card, seconds, configuration, model.backend)

@@ -1,9 +1,11 @@
 """What a device does best in training: the format of numbers, the layout of maps."""
 
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+
+from nuguide.networks.bfloat16 import computes_bfloat16
 
 Precision = Literal["32", "bf16"]
 """``bf16``: the network alone computes in bfloat16; weights, losses and averages stay float32."""
@@ -16,17 +18,7 @@ def chosen_precision(asked: Literal["auto", "32", "bf16"], device: torch.device)
     """Return the precision to train with; ``auto`` is bfloat16 where it is computed in hardware."""
     if asked != "auto":
         return asked
-    return "bf16" if _computes_bfloat16(device) else "32"
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    # Younger than the oldest torch that is allowed; without it, what is slow but sure.
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return "bf16" if computes_bfloat16(device) else "32"
 
 
 def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

@@ -1,0 +1,1 @@
+"""What computes a model: torch, ONNX Runtime, OpenVINO, ...; and models for other programs."""

@@ -1,0 +1,46 @@
+"""bfloat16: three digits instead of seven, where the hardware computes it."""
+
+import torch
+from torch import Tensor, nn
+
+from nuguide.backends.whole import WholeNetwork
+from nuguide.errors import InputError
+from nuguide.networks.bfloat16 import computes_bfloat16
+
+
+class HalfNetwork(nn.Module):
+    """A network whose convolutions and products are computed in bfloat16.
+
+    Attributes
+    ----------
+    reads_tokens, tile_px, grid_px
+        Of the network.
+    """
+
+    def __init__(self, network: WholeNetwork):
+        super().__init__()
+        self.network = network
+        self.reads_tokens, self.tile_px = network.reads_tokens, network.tile_px
+        self.grid_px = network.grid_px
+        self.eval()
+
+    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict the heads' logits, float32; see the network."""
+        with torch.autocast(image.device.type, torch.bfloat16):
+            outputs = self.network(image, tokens)
+        return {head: x.float() for head, x in outputs.items()}
+
+
+def check_hardware(device: torch.device) -> None:
+    """Refuse a device that only imitates bfloat16, which is slower than float32.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    if not computes_bfloat16(device):
+        raise InputError(
+            f"this machine's {device.type} does not compute bfloat16 in hardware; expected one "
+            "with AVX512-BF16, AMX or a recent GPU for the backend bfloat16; leave --backend out"
+        )
