@@ -81,6 +81,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     try:
         cut = cut_for(model, settings.cut)
         area = find_area(slide, settings.where)
+        give_back_memory()  # a mask of a large slide took ten times its size to make
         regions = asdict(cut) | area.configuration()
         configuration = configuration_of(slide, model, regions)
         check_folder(folder, configuration, overwrite=settings.overwrite)
