@@ -9,19 +9,16 @@ without --data it writes the table alone.
 import argparse
 from pathlib import Path
 
+from readme import README, as_table, with_table
+
 from nuguide.cli.evaluate import evaluate
 from nuguide.evaluation.compare import compare
-from nuguide.evaluation.intervals import Interval
 from nuguide.evaluation.record import Summary, read_scores
 from nuguide.evaluation.table import title_of
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-RESULTS = ROOT / "docs/results/accuracy"
+RESULTS = README.parent / "docs/results/accuracy"
 MODELS = ("default", "guided")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
-BEGIN = "<!-- accuracy: made by benchmarks/accuracy.py, do not edit -->\n"
-END = "<!-- accuracy: end -->"
 
 
 def main() -> None:
@@ -36,8 +33,13 @@ def main() -> None:
         for model in MODELS:
             evaluate(model, chosen.data, split="test", json=RESULTS / f"{model}.json")
     text = README.read_text(encoding="utf-8")
-    README.write_text(with_table(text, table(RESULTS)), encoding="utf-8")
+    README.write_text(updated(text, RESULTS), encoding="utf-8")
     print(README)
+
+
+def updated(text: str, results: Path) -> str:
+    """Return README's text with the table of these results."""
+    return with_table(text, table(results), "accuracy", "accuracy.py")
 
 
 def table(results: Path) -> str:
@@ -46,28 +48,16 @@ def table(results: Path) -> str:
     comparison = compare([read_scores(file) for file in files], [str(file) for file in files])
     reference, n = comparison.reference, len(comparison.reference.images)
     heads = [f"mean over the {n} {reference.split} images", *(f"`{name}`" for name in MODELS)]
-    heads += [f"`{name}` minus `{MODELS[0]}`" for name in MODELS[1:]]
-    lines = [heads, ["---"] * len(heads)]
-    for name in SHOWN:
-        means = [value(scores.summaries[name]) for scores in comparison.scores]
-        differences = [value(found[name].interval, "+") for found in comparison.differences]
-        lines.append([title_of(name), *means, *differences])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace(" --- ", "---") + "\n"
+    rows = [
+        [title_of(name), *(value(scores.summaries[name]) for scores in comparison.scores)]
+        for name in SHOWN
+    ]
+    return as_table([heads, *rows])
 
 
-def value(found: Summary | Interval, sign: str = "") -> str:
+def value(found: Summary) -> str:
     """Word a mean with its interval."""
-    mean, low, high = (f"{number:{sign}.3f}" for number in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
-
-
-def with_table(text: str, made: str) -> str:
-    """Return ``text`` with what stands between the two marks replaced."""
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"README has no {BEGIN.strip()} ... {END}; put the two marks in again")
-    return f"{before}{BEGIN}{made}{mark}{after}"
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Put a trained model into the package as an embedded one, with its measured scores on its card.
+r"""Put a trained model into the package as an embedded one, with its measured scores on its card.
 
     nuguide evaluate RUN/model DATA --split test --json test.json
+    python benchmarks/release.py RUN --scores test.json "DATA test, at 0.25 um/px" \
+        --description TEXT --notes notes.txt
+    # and of a guided model:
     python benchmarks/guidance.py RUN/model DATA --unguided UNGUIDED/model --json guidance.json
-    python benchmarks/release.py RUN test.json guidance.json --student STUDENT --notes notes.txt
+    python benchmarks/release.py ... --guidance guidance.json --student STUDENT
 
 Writes src/nuguide/models/weights/<name>.safetensors and .toml.
 """
@@ -27,7 +30,6 @@ CONTROLS = {
     "shuffled": "the guided network, each image with the tokens of the next",
     "unguided": "the unguided network of the same training",
 }
-TEST = "MoNuSeg 2018 test, at 0.25 um/px"
 VALIDATION = "MoNuSeg 2018 validation part of the training images, at 0.25 um/px"
 
 
@@ -37,15 +39,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("test", type=Path)
-    parser.add_argument("guidance", type=Path)
+    parser.add_argument(
+        "--scores", nargs=2, action="append", required=True, metavar=("FILE", "WHAT")
+    )
+    parser.add_argument(
+        "--fitted-on",
+        nargs=2,
+        metavar=("TEXT", "IMAGES"),
+        help="where a run's --set split differs from its recipe's training_data",
+    )
+    parser.add_argument("--guidance", type=Path)
     parser.add_argument("--student", type=Path)
     parser.add_argument("--description", required=True)
     parser.add_argument("--notes", type=Path, required=True)
     chosen = parser.parse_args()
 
     model = load_model_folder(chosen.run / "model")
-    scores = test_scores(chosen.test) + guidance_scores(chosen.guidance)
+    scores = [each for file, what in chosen.scores for each in measured(Path(file), what)]
+    if chosen.guidance:
+        scores += guidance_scores(chosen.guidance)
     if chosen.student:
         scores += student_scores(chosen.student)
     card = model.card.model_copy(
@@ -55,6 +67,10 @@ def main() -> None:
             "scores": tuple(scores),
         }
     )
+    if chosen.fitted_on:
+        text, images = chosen.fitted_on
+        first = card.training_data[0].model_copy(update={"split": text, "n_images": int(images)})
+        card = card.model_copy(update={"training_data": (first, *card.training_data[1:])})
     with tempfile.TemporaryDirectory() as folder:
         save_model(replace(model, card=card), Path(folder))
         for made, suffix in ((WEIGHTS_FILE, "safetensors"), (CARD_FILE, "toml")):
@@ -62,9 +78,9 @@ def main() -> None:
     print(WEIGHTS / f"{card.name}.toml")
 
 
-def test_scores(path: Path) -> list[Score]:
+def measured(path: Path, what: str) -> list[Score]:
     found = json.loads(path.read_text())["scores"]
-    return [score(name, found[name], definition_of(name), TEST) for name in SHOWN]
+    return [score(name, found[name], definition_of(name), what) for name in SHOWN]
 
 
 def guidance_scores(path: Path) -> list[Score]:

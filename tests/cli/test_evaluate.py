@@ -36,7 +36,7 @@ def model_that_misses_the_first_nucleus(monkeypatch):
         return SimpleNamespace(labels=np.where(labels == 1, 0, labels), card=model.card)
 
     card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",))
-    model = SimpleNamespace(card=card)
+    model = SimpleNamespace(card=card, backend="torch", precision="float32")
     monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
     monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
     monkeypatch.setattr("nuguide.evaluation.prediction.segment_array", segment_array)

@@ -13,8 +13,8 @@ from nuguide.datasets.base import Sample
 from nuguide.errors import ModelError
 from nuguide.evaluation.inside import look_inside
 from nuguide.guides.student import StudentGuide
-from nuguide.models.backends import for_inference
 from nuguide.models.card import Card, GuideSpec, NetworkSpec
+from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.predictor import predict_maps

@@ -182,7 +182,7 @@ def test_the_image_handed_in_is_left_as_it_was(coded: Sample):
 
 def crops(samples: list[Sample], tokens=None, **changes) -> Crops:
     chosen = {"seed": 7, "epoch": 0, "length": 6} | changes
-    return Crops(samples, tokens, mpp=0.5, size=256, augmentation=STILL, **chosen)
+    return Crops(samples, tokens, mpp=0.5, size=256, augmentation=STILL, targets=(), **chosen)
 
 
 def test_every_image_is_seen_once_before_any_is_seen_again():
