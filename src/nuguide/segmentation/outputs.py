@@ -89,6 +89,7 @@ def opened_canvas(folder: Path, slide: Slide, outputs: Outputs) -> Iterator[Canv
     else:
         path = folder / ZARR_FOLDER
         with open_labels(path, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
+            slide.forget()  # the pixels of the thumbnail are not needed while labels are painted
             yield canvas
 
 
@@ -135,6 +136,7 @@ def _write_tables(folder: Path, slide: Slide, csv: bool) -> None:
 def _write_overview(folder: Path, slide: Slide, tissue: Tissue | None) -> None:
     """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     thumbnail = slide.thumbnail()
+    slide.forget()
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
     density = count_density(read_pieces(folder), size_um)
     area = None if tissue is None else tissue.area_mm2

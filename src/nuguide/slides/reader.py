@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError, ResolutionError
+from nuguide.networks.allocator import give_back_memory
 from nuguide.slides.blocks import Blocks
 from nuguide.slides.colour import as_rgb
 from nuguide.slides.decoded import MAX_PIXELS, MAX_SLIDE_PIXELS, check_extent
@@ -120,6 +121,15 @@ class Slide:
         """Let go of the file and of what was kept of it; no read may be under way."""
         self._blocks.clear()
         self._stored.close()
+
+    def forget(self) -> None:
+        """Let go of what was kept of the file, and give back the memory between it.
+
+        For where one use of the slide ends and another begins: blocks that are kept lie scattered
+        among what the first one freed, and would pin it.
+        """
+        self._blocks.clear()
+        give_back_memory()
 
     def shape_at(self, mpp: float) -> tuple[int, int]:
         """Return (H, W) of the whole image at ``mpp`` um/px, px.
