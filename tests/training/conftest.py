@@ -14,11 +14,8 @@ from nuguide.datasets.base import Sample
 from nuguide.datasets.monuseg import VALIDATION
 from nuguide.guides.base import Embedding
 from nuguide.training.ablation.rows import Budget, Found, Row
-from nuguide.training.recipe import (
-    DistillationRecipe,
-    SegmentationRecipe,
-    checked_recipe,
-)
+from nuguide.training.recipe import DistillationRecipe, SegmentationRecipe
+from nuguide.training.recipe_file import checked_recipe
 
 
 def _tissue(size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -10,7 +10,7 @@ from nuguide.training.augmentation import (
     jitter_stain,
     view,
 )
-from nuguide.training.recipe import Augmentation
+from nuguide.training.recipe_parts import Augmentation
 
 STILL = Augmentation(
     scale=(1, 1),

@@ -5,7 +5,7 @@ import torch
 from nuguide.datasets.base import Sample
 from nuguide.training.augmentation import crop_coordinates
 from nuguide.training.crops import Crops, TokenMap, as_input
-from nuguide.training.recipe import Augmentation
+from nuguide.training.recipe_parts import Augmentation
 from nuguide.training.targets import normalised_distance
 
 SIZE = 32

@@ -141,7 +141,7 @@ def test_a_killed_process_goes_on_as_if_never_stopped(
     program = textwrap.dedent("""
         import json, os, signal, sys
         from pathlib import Path
-        from nuguide.training import fit, module, recipe
+        from nuguide.training import fit, module, recipe_file
 
         step = module.SegmentationTraining.training_step
 
@@ -152,7 +152,7 @@ def test_a_killed_process_goes_on_as_if_never_stopped(
 
         module.SegmentationTraining.training_step = killing
         values = json.loads(Path(sys.argv[1]).read_text())
-        chosen = recipe.checked_recipe(values, "test")
+        chosen = recipe_file.checked_recipe(values, "test")
         fit.fit(chosen, Path(sys.argv[2]), Path(sys.argv[3]), progress=False)
     """)
     killed = subprocess.run(

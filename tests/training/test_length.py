@@ -1,7 +1,7 @@
 import pytest
 
 from nuguide.training.length import in_steps
-from nuguide.training.recipe import checked_recipe
+from nuguide.training.recipe_file import checked_recipe
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 
 from nuguide.training import losses
-from nuguide.training.recipe import Losses
+from nuguide.training.recipe_parts import Losses
 
 NAMES = ("cross_entropy", "focal", "dice", "released_dice", "iou", "ms_ssim")
 

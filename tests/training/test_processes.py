@@ -36,7 +36,7 @@ PROGRAM = (
     + """
 from nuguide.training.fit import fit
 from nuguide.training.processes import is_first, launched
-from nuguide.training.recipe import checked_recipe
+from nuguide.training.recipe_file import checked_recipe
 
 recipe = checked_recipe(json.loads(Path(sys.argv[1]).read_text()), "test")
 devices, nodes = launched() or (int(sys.argv[4]), 1)

@@ -8,14 +8,9 @@ from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import RecipeError
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
-from nuguide.training.recipe import (
-    RECIPES,
-    DistillationRecipe,
-    ReleasedAugmentation,
-    SegmentationRecipe,
-    checked_recipe,
-    read_recipe,
-)
+from nuguide.training.recipe import DistillationRecipe, SegmentationRecipe
+from nuguide.training.recipe_file import RECIPES, checked_recipe, read_recipe
+from nuguide.training.recipe_parts import ReleasedAugmentation
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 

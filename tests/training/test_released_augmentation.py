@@ -6,7 +6,8 @@ from nuguide.datasets.base import Sample
 from nuguide.errors import RecipeError
 from nuguide.evaluation.protocols import PROTOCOLS
 from nuguide.training.crops import Crops, TokenMap
-from nuguide.training.recipe import ReleasedAugmentation, checked_recipe, read_recipe
+from nuguide.training.recipe_file import checked_recipe, read_recipe
+from nuguide.training.recipe_parts import ReleasedAugmentation
 from nuguide.training.released_augmentation import check_view, released_crop, whole, with_gamma
 
 STILL = ReleasedAugmentation(mirror=0, rotate=False, zoom=(1, 1), noise=0, gamma=(1,))

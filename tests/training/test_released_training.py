@@ -13,7 +13,8 @@ from nuguide.training.finish import finish, read_checkpoint
 from nuguide.training.fit import fit, is_finished, steps_done
 from nuguide.training.length import in_steps
 from nuguide.training.module import SegmentationTraining
-from nuguide.training.recipe import SegmentationRecipe, read_recipe
+from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.recipe_file import read_recipe
 
 SMALL = {
     "mpp": 0.125,  # of 128 px at 0.25 um/px, resized whole to 256 px

@@ -54,7 +54,7 @@ def reproduce(
     from rich.console import Console
 
     from nuguide.training.ablation.rows import read_rows
-    from nuguide.training.recipe import parsed_changes
+    from nuguide.training.recipe_file import parsed_changes
     from nuguide.training.reproduction.plan import choose, find_sets
     from nuguide.training.reproduction.run import SPLIT, missing_sets
     from nuguide.training.reproduction.run import reproduce as run

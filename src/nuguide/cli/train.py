@@ -41,7 +41,7 @@ def train(
     from nuguide.training.finish import finish
     from nuguide.training.fit import fit
     from nuguide.training.processes import is_first, launched
-    from nuguide.training.recipe import parsed_changes, read_recipe
+    from nuguide.training.recipe_file import parsed_changes, read_recipe
 
     chosen = read_recipe(recipe, parsed_changes(changes or []))
     run = out or Path("runs") / chosen.name

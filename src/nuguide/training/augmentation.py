@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
-from nuguide.training.recipe import Augmentation
+from nuguide.training.recipe_parts import Augmentation
 from nuguide.training.stain_vectors import OTHER_STAINS, unit_stains
 
 Rgb = NDArray[np.uint8]

@@ -6,7 +6,8 @@ from typing import Any
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing
 from nuguide.training.finish import recipe_of
-from nuguide.training.recipe import RECIPE_FILE, Recipe
+from nuguide.training.recipe import Recipe
+from nuguide.training.recipe_file import RECIPE_FILE
 
 
 def refuse_another_run(out: Path, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
 from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop
-from nuguide.training.recipe import Augmentation, ReleasedAugmentation
+from nuguide.training.recipe_parts import Augmentation, ReleasedAugmentation
 from nuguide.training.released_augmentation import released_crop
 from nuguide.training.targets import make_targets
 

@@ -16,13 +16,8 @@ from nuguide.models.card import Card, GuideSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model, NamedGuide
 from nuguide.networks.registry import build_network
-from nuguide.training.recipe import (
-    RECIPE_FILE,
-    DistillationRecipe,
-    Recipe,
-    SegmentationRecipe,
-    checked_recipe,
-)
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
+from nuguide.training.recipe_file import RECIPE_FILE, checked_recipe
 
 CITATION = (
     "B. R. Swain, K. J. Cheoi, J. Ko: SAM Guided Task-Specific Enhanced Nuclei Segmentation in "

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from nuguide.training.recipe import Losses
+    from nuguide.training.recipe_parts import Losses
 
 
 def cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:

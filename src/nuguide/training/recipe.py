@@ -1,128 +1,28 @@
-"""Recipes: everything that decides a training, as one typed, frozen value read from TOML."""
+"""Recipes: everything that decides a training, as one typed, frozen value."""
 
-import json
 import math
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from nuguide.errors import RecipeError
 from nuguide.evaluation.protocols import RELEASED_SIDE_PX
 from nuguide.guides.controls import Control
 from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, TrainingData
+from nuguide.training.recipe_parts import (
+    Augmentation,
+    Losses,
+    Part,
+    PositiveFloat,
+    PositiveInt,
+    ReleasedAugmentation,
+    StudentShape,
+)
 from nuguide.units import MPP_RANGE
 
 Mpp = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Augmentation(_Part):
-    """How a training crop is drawn and changed.
-
-    Attributes
-    ----------
-    scale : (float, float)
-        Range of the zoom, log-uniform; 1 keeps the recipe's um/px.
-    rotate : bool
-        Any angle, not quarter turns alone.
-    elastic_px : float
-        Standard deviation of a smooth random displacement, px; 0: none.
-    stain : float
-        Strength of the jitter of stain vectors and amounts; 0: none.
-    other_stain, grey : float
-        Probabilities of another second stain (brown, red, purple, green) in eosin's place, and
-        of a grey picture.
-    blur, noise, jpeg : float
-        Probabilities of Gaussian blur, Gaussian noise and JPEG compression.
-    """
-
-    scale: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.35)
-    rotate: bool = True
-    elastic_px: Annotated[float, Field(ge=0)] = 1.5
-    stain: Annotated[float, Field(ge=0)] = 1.0
-    other_stain: Share = 0.25
-    grey: Share = 0.05
-    blur: Share = 0.15
-    noise: Share = 0.15
-    jpeg: Share = 0.2
-
-
-class ReleasedAugmentation(_Part):
-    """How the published method sees an image whole and changes it.
-
-    See ``nuguide.training.released_augmentation``.
-
-    Attributes
-    ----------
-    mirror : float
-        Probability of each mirror, left to right and top to bottom.
-    rotate : bool
-        By any whole number of degrees, cut to the largest square inside the turned image.
-    zoom : (float, float)
-        Range of the enlargement about the middle, uniform.
-    noise, noise_share : float
-        Probability of simplex noise, and its share where it is blended in.
-    gamma : tuple of float
-        Gammas of which one is drawn, each as likely as another; 1 changes nothing.
-    """
-
-    mirror: Share = 0.5
-    rotate: bool = True
-    zoom: tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]] = (1.0, 2.0)
-    noise: Share = 0.5
-    noise_share: Share = 0.3
-    gamma: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0, 1.0, 1.5)
-
-
-class Losses(_Part):
-    """Weights of the terms of the loss; a term of weight 0 is not computed.
-
-    Attributes
-    ----------
-    cross_entropy, focal, dice, released_dice, iou, ms_ssim : float
-        Of the head ``nuclei``.
-    boundary : float
-        How much more a pixel between two nuclei that touch weighs in the cross-entropy; 0: all
-        alike.
-    distance : float
-        Of the head ``distance``: squared error of the normalised distance.
-    offsets : float
-        Of the head ``offsets``: squared error of the offsets and of their derivatives.
-    tokens : float
-        Of mode ``distil``: predicted against the guide's tokens.
-    """
-
-    cross_entropy: float = 1.0
-    focal: float = 0.0
-    dice: float = 1.0
-    released_dice: float = 0.0
-    iou: float = 0.0
-    ms_ssim: float = 0.0
-    boundary: Annotated[float, Field(ge=0)] = 0.0
-    distance: float = 2.0
-    offsets: float = 1.0
-    tokens: float = 0.0
-
-    @model_validator(mode="after")
-    def _boundary_weighs_something(self) -> Self:
-        if self.boundary and not self.cross_entropy:
-            raise ValueError(
-                f"boundary is {self.boundary:g} and cross_entropy 0; expected a weight of the "
-                "cross-entropy, whose pixels boundary weighs"
-            )
-        return self
-
-
-class _Recipe(_Part):
+class _Recipe(Part):
     """What all trainings share.
 
     Attributes
@@ -268,21 +168,6 @@ class SegmentationRecipe(_Recipe):
         return self
 
 
-class StudentShape(_Part):
-    """Size of a student; see ``nuguide.guides.student.StudentGuide``.
-
-    Attributes
-    ----------
-    widths : four of int
-        Channels at strides 2, 4, 8 and 16.
-    blocks : int
-        Residual blocks at each of strides 4, 8 and 16.
-    """
-
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 64, 96, 128)
-    blocks: PositiveInt = 2
-
-
 class DistillationRecipe(_Recipe):
     """Training of a student of a guide.
 
@@ -313,117 +198,3 @@ class DistillationRecipe(_Recipe):
 
 
 Recipe = SegmentationRecipe | DistillationRecipe
-_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
-
-RECIPE_FILE = "recipe.json"
-"""The recipe as a run's folder keeps it."""
-
-RECIPES = Path(__file__).parent / "recipes"
-"""Folder of the recipes that come with the package."""
-
-
-def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe by name (of those in ``RECIPES``) or path, with some values changed.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        ``default``, or a TOML file.
-    changes : dict, optional
-        Dotted key to value, such as ``{"network.options.width": 16}``.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such file, it is no TOML, or a value is unknown or refused.
-    """
-    path = Path(name_or_path)
-    packaged = RECIPES / f"{name_or_path}.toml"
-    source = path if path.is_file() else packaged
-    if not source.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(
-            f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}; "
-            "check the name"
-        )
-    try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise RecipeError(
-            f"{source} cannot be read as TOML ({error}); expected a recipe; begin with one out of "
-            f"{RECIPES}"
-        ) from error
-    for key, value in (changes or {}).items():
-        _assign(values, key.split("."), value)
-    return checked_recipe(values, str(source))
-
-
-def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
-    """Read what ``--set KEY=VALUE`` says: values as TOML, a bare word as a text.
-
-    Raises
-    ------
-    RecipeError
-        If one is not of that form.
-    """
-    values: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise RecipeError(
-                f"--set says {text!r}; expected KEY=VALUE; write it such as --set steps=500"
-            )
-        try:
-            values[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key] = value
-    return values
-
-
-def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Turn plain values into a recipe.
-
-    Parameters
-    ----------
-    values : dict
-        As TOML or JSON give them.
-    source : str
-        Where they came from, for the error message.
-
-    Raises
-    ------
-    RecipeError
-        Naming the first value that is missing, unknown or refused.
-    """
-    try:
-        # JSON is the form in which pydantic's strict mode takes an array for a tuple.
-        return _ADAPTER.validate_json(json.dumps(values))
-    except ValidationError as error:
-        # The first part of the place is the recipe's kind, which is no key of the file.
-        raise RecipeError(f"{source}: {first_fault(error, 'recipes', 1)}; correct it") from error
-    except TypeError as error:
-        raise RecipeError(
-            f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
-            "tables; put it in quotes"
-        ) from error
-
-
-def first_fault(error: ValidationError, what: str, skipped: int = 0) -> str:
-    """Word the first fault of ``what`` was read; leave out the first parts of its place."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"][skipped:])
-    if fault["type"] == "extra_forbidden":
-        return f"{where} is unknown; expected a key that {what} have"
-    got, message = fault["input"], fault["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(got, dict) else f" (got {str(got)[:80]!r})"
-    return f"{where}: {message}{shown}" if where else f"{message}{shown}"
-
-
-def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            raise RecipeError(
-                f"--set {'.'.join(keys)}: {key} holds a value; expected a table; see the recipe"
-            )
-    values[keys[-1]] = value

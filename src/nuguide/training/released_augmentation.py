@@ -23,7 +23,8 @@ from nuguide.datasets.base import Sample
 from nuguide.errors import RecipeError
 from nuguide.evaluation.protocols import PROTOCOLS, RELEASED_SIDE_PX, RELEASED_THRESHOLD
 from nuguide.training.augmentation import Coordinates, Rgb
-from nuguide.training.recipe import Recipe, ReleasedAugmentation
+from nuguide.training.recipe import Recipe
+from nuguide.training.recipe_parts import ReleasedAugmentation
 from nuguide.training.simplex_noise import octaves
 
 _OCTAVES, _PERSISTENCE = 6, 0.6

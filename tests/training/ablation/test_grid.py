@@ -5,7 +5,7 @@ import pytest
 from nuguide.errors import RecipeError
 from nuguide.networks.registry import build_network
 from nuguide.training.ablation.grid import GRIDS, planned, read_grid
-from nuguide.training.recipe import read_recipe
+from nuguide.training.recipe_file import read_recipe
 
 NAMES = sorted(path.stem for path in GRIDS.glob("*.toml"))
 MINE = """

@@ -16,7 +16,7 @@ from nuguide.training.gpu.augmentation import (
     stained,
 )
 from nuguide.training.gpu.tissue import Tissue
-from nuguide.training.recipe import Augmentation
+from nuguide.training.recipe_parts import Augmentation
 from nuguide.training.targets import normalised_distance
 
 CPU, SIZE, MPP = torch.device("cpu"), 32, 0.5

@@ -13,7 +13,7 @@ from nuguide.training.gpu import pack as packing
 from nuguide.training.gpu.pack import pack
 from nuguide.training.gpu.plan import as_recipe, read_pack
 from nuguide.training.gpu.tissue import build_guide, read_tissue, read_validation
-from nuguide.training.recipe import read_recipe
+from nuguide.training.recipe_file import read_recipe
 from nuguide.training.targets import normalised_distance
 
 CPU = torch.device("cpu")

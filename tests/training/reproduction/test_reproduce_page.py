@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fixtures.replicas import write_cryonuseg
 from nuguide.datasets.opening import open_dataset
-from nuguide.training.recipe import parsed_changes
+from nuguide.training.recipe_file import parsed_changes
 from nuguide.training.reproduction.plan import choose, plan_of
 from nuguide.training.reproduction.published import NETWORKS, SETS
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nuguide.errors import RecipeError, nearest_names
 from nuguide.models.card import Name, Text
-from nuguide.training.recipe import SegmentationRecipe, first_fault, read_recipe
+from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.recipe_file import first_fault, read_recipe
 
 GRIDS = Path(__file__).parents[1] / "grids"
 """Folder of the grids that come with the package."""

@@ -13,7 +13,8 @@ from nuguide.files import make_folder, replacing
 from nuguide.guides.controls import Control
 from nuguide.models.card import Text
 from nuguide.training.hardware import Precision
-from nuguide.training.recipe import Recipe, checked_recipe
+from nuguide.training.recipe import Recipe
+from nuguide.training.recipe_file import checked_recipe
 
 Count = Annotated[int, Field(ge=0)]
 

@@ -79,7 +79,8 @@ def _pack(chosen: argparse.Namespace) -> None:
     # Here, not above: the GPU machine has nothing of what these need.
     from nuguide.training.ablation.grid import planned, read_grid
     from nuguide.training.gpu.pack import pack
-    from nuguide.training.recipe import SegmentationRecipe, parsed_changes, read_recipe
+    from nuguide.training.recipe import SegmentationRecipe
+    from nuguide.training.recipe_file import parsed_changes, read_recipe
 
     changes = parsed_changes(chosen.set)
     if chosen.grid is None:

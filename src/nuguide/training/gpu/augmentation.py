@@ -20,7 +20,7 @@ from nuguide.training.gpu.tissue import Tissue
 from nuguide.training.stain_vectors import OTHER_STAINS, unit_stains
 
 if TYPE_CHECKING:
-    from nuguide.training.recipe import Augmentation
+    from nuguide.training.recipe_parts import Augmentation
 
 _BLUR_REACH = 6
 """Of the kernel, px: four times the widest blur."""

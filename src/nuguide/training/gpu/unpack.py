@@ -12,7 +12,8 @@ from nuguide.training.finish import TRAINED_FILE, best_path, finish, load_studen
 from nuguide.training.gpu.pieces import read_pieces
 from nuguide.training.gpu.session import SCORES_FILE
 from nuguide.training.hardware import PRECISION_KEY
-from nuguide.training.recipe import SegmentationRecipe, checked_recipe
+from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.recipe_file import checked_recipe
 
 ADVICE = "give another --out"
 

@@ -69,7 +69,7 @@ def plan_of(
     choice : Choice
         Networks and seeds.
     changes : dict, optional
-        What departs from the published recipe, see ``nuguide.training.recipe.read_recipe``.
+        What departs from the published recipe, see ``nuguide.training.recipe_file.read_recipe``.
 
     Raises
     ------

@@ -1,0 +1,127 @@
+"""Recipes read: from TOML or a run's folder, with some values changed, and checked."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from nuguide.errors import RecipeError
+from nuguide.training.recipe import Recipe
+
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
+
+RECIPE_FILE = "recipe.json"
+"""The recipe as a run's folder keeps it."""
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Folder of the recipes that come with the package."""
+
+
+def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe by name (of those in ``RECIPES``) or path, with some values changed.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``default``, or a TOML file.
+    changes : dict, optional
+        Dotted key to value, such as ``{"network.options.width": 16}``.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such file, it is no TOML, or a value is unknown or refused.
+    """
+    path = Path(name_or_path)
+    packaged = RECIPES / f"{name_or_path}.toml"
+    source = path if path.is_file() else packaged
+    if not source.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise RecipeError(
+            f"no recipe {str(name_or_path)!r}; expected a TOML file or one of {known}; "
+            "check the name"
+        )
+    try:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RecipeError(
+            f"{source} cannot be read as TOML ({error}); expected a recipe; begin with one out of "
+            f"{RECIPES}"
+        ) from error
+    for key, value in (changes or {}).items():
+        _assign(values, key.split("."), value)
+    return checked_recipe(values, str(source))
+
+
+def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Read what ``--set KEY=VALUE`` says: values as TOML, a bare word as a text.
+
+    Raises
+    ------
+    RecipeError
+        If one is not of that form.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise RecipeError(
+                f"--set says {text!r}; expected KEY=VALUE; write it such as --set steps=500"
+            )
+        try:
+            values[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = value
+    return values
+
+
+def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Turn plain values into a recipe.
+
+    Parameters
+    ----------
+    values : dict
+        As TOML or JSON give them.
+    source : str
+        Where they came from, for the error message.
+
+    Raises
+    ------
+    RecipeError
+        Naming the first value that is missing, unknown or refused.
+    """
+    try:
+        # JSON is the form in which pydantic's strict mode takes an array for a tuple.
+        return _ADAPTER.validate_json(json.dumps(values))
+    except ValidationError as error:
+        # The first part of the place is the recipe's kind, which is no key of the file.
+        raise RecipeError(f"{source}: {first_fault(error, 'recipes', 1)}; correct it") from error
+    except TypeError as error:
+        raise RecipeError(
+            f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
+            "tables; put it in quotes"
+        ) from error
+
+
+def first_fault(error: ValidationError, what: str, skipped: int = 0) -> str:
+    """Word the first fault of ``what`` was read; leave out the first parts of its place."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"][skipped:])
+    if fault["type"] == "extra_forbidden":
+        return f"{where} is unknown; expected a key that {what} have"
+    got, message = fault["input"], fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(got, dict) else f" (got {str(got)[:80]!r})"
+    return f"{where}: {message}{shown}" if where else f"{message}{shown}"
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise RecipeError(
+                f"--set {'.'.join(keys)}: {key} holds a value; expected a table; see the recipe"
+            )
+    values[keys[-1]] = value

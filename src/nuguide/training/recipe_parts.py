@@ -1,0 +1,127 @@
+"""What a recipe is made of: how crops are changed, what the loss weighs, how large a student is."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A frozen value whose keys are all known and whose numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Augmentation(Part):
+    """How a training crop is drawn and changed.
+
+    Attributes
+    ----------
+    scale : (float, float)
+        Range of the zoom, log-uniform; 1 keeps the recipe's um/px.
+    rotate : bool
+        Any angle, not quarter turns alone.
+    elastic_px : float
+        Standard deviation of a smooth random displacement, px; 0: none.
+    stain : float
+        Strength of the jitter of stain vectors and amounts; 0: none.
+    other_stain, grey : float
+        Probabilities of another second stain (brown, red, purple, green) in eosin's place, and
+        of a grey picture.
+    blur, noise, jpeg : float
+        Probabilities of Gaussian blur, Gaussian noise and JPEG compression.
+    """
+
+    scale: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.35)
+    rotate: bool = True
+    elastic_px: Annotated[float, Field(ge=0)] = 1.5
+    stain: Annotated[float, Field(ge=0)] = 1.0
+    other_stain: Share = 0.25
+    grey: Share = 0.05
+    blur: Share = 0.15
+    noise: Share = 0.15
+    jpeg: Share = 0.2
+
+
+class ReleasedAugmentation(Part):
+    """How the published method sees an image whole and changes it.
+
+    See ``nuguide.training.released_augmentation``.
+
+    Attributes
+    ----------
+    mirror : float
+        Probability of each mirror, left to right and top to bottom.
+    rotate : bool
+        By any whole number of degrees, cut to the largest square inside the turned image.
+    zoom : (float, float)
+        Range of the enlargement about the middle, uniform.
+    noise, noise_share : float
+        Probability of simplex noise, and its share where it is blended in.
+    gamma : tuple of float
+        Gammas of which one is drawn, each as likely as another; 1 changes nothing.
+    """
+
+    mirror: Share = 0.5
+    rotate: bool = True
+    zoom: tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]] = (1.0, 2.0)
+    noise: Share = 0.5
+    noise_share: Share = 0.3
+    gamma: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0, 1.0, 1.5)
+
+
+class Losses(Part):
+    """Weights of the terms of the loss; a term of weight 0 is not computed.
+
+    Attributes
+    ----------
+    cross_entropy, focal, dice, released_dice, iou, ms_ssim : float
+        Of the head ``nuclei``.
+    boundary : float
+        How much more a pixel between two nuclei that touch weighs in the cross-entropy; 0: all
+        alike.
+    distance : float
+        Of the head ``distance``: squared error of the normalised distance.
+    offsets : float
+        Of the head ``offsets``: squared error of the offsets and of their derivatives.
+    tokens : float
+        Of mode ``distil``: predicted against the guide's tokens.
+    """
+
+    cross_entropy: float = 1.0
+    focal: float = 0.0
+    dice: float = 1.0
+    released_dice: float = 0.0
+    iou: float = 0.0
+    ms_ssim: float = 0.0
+    boundary: Annotated[float, Field(ge=0)] = 0.0
+    distance: float = 2.0
+    offsets: float = 1.0
+    tokens: float = 0.0
+
+    @model_validator(mode="after")
+    def _boundary_weighs_something(self) -> Self:
+        if self.boundary and not self.cross_entropy:
+            raise ValueError(
+                f"boundary is {self.boundary:g} and cross_entropy 0; expected a weight of the "
+                "cross-entropy, whose pixels boundary weighs"
+            )
+        return self
+
+
+class StudentShape(Part):
+    """Size of a student; see ``nuguide.guides.student.StudentGuide``.
+
+    Attributes
+    ----------
+    widths : four of int
+        Channels at strides 2, 4, 8 and 16.
+    blocks : int
+        Residual blocks at each of strides 4, 8 and 16.
+    """
+
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 64, 96, 128)
+    blocks: PositiveInt = 2
