@@ -17,7 +17,7 @@ from nuguide.evaluation.record import Summary, read_scores
 from nuguide.evaluation.table import title_of
 
 RESULTS = README.parent / "docs/results/accuracy"
-MODELS = ("default", "guided")
+MODELS = ("default", "guided", "open")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
 
 

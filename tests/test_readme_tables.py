@@ -22,7 +22,7 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY = script("accuracy.py")
+ACCURACY, SPEED = script("accuracy.py"), script("speed.py")
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018"
 
 
@@ -31,6 +31,16 @@ def test_readme_says_what_the_scores_say():
     assert ACCURACY["updated"](text, ACCURACY["RESULTS"]) == text, AGAIN
     made = ACCURACY["table"](ACCURACY["RESULTS"])
     assert len(made.splitlines()) == 2 + len(ACCURACY["SHOWN"])
+
+
+def test_readme_says_what_the_timings_say():
+    text, found = (
+        SPEED["README"].read_text(encoding="utf-8"),
+        json.loads(SPEED["RESULTS"].read_text()),
+    )
+    assert SPEED["updated"](text, found) == text, "run: python benchmarks/speed.py"
+    found["ratio"] += 10
+    assert SPEED["updated"](text, found) != text
 
 
 def test_another_score_makes_another_table(tmp_path: Path):

@@ -11,7 +11,8 @@ from nuguide.datasets.base import Sample
 from nuguide.evaluation.controls import controlled
 from nuguide.guides.student import StudentGuide
 from nuguide.models.model import Model
-from nuguide.models.registry import embedded_models
+from nuguide.models.licence import CommercialUse, terms_of
+from nuguide.models.registry import embedded_models, load_card
 from nuguide.segmentation.result import Result
 
 MPP = 0.5  # not recorded for this picture: an assumption
@@ -30,12 +31,28 @@ def result(model: Model) -> Result:
 @pytest.mark.parametrize("name", embedded_models())
 def test_a_card_says_what_a_user_must_know(name: str) -> None:
     card = nuguide.load(name).card
-    assert card.licence == "CC-BY-NC-SA-4.0"
-    assert [data.name for data in card.training_data] == ["MoNuSeg 2018"]
+    trained_on = [data.name for data in card.training_data]
+    if name == "open":
+        assert card.licence == "CC0-1.0"
+        assert trained_on == ["DSB 2018, bright-field tissue", "NuCLS sample"]
+    else:
+        assert card.licence == "CC-BY-NC-SA-4.0"
+        assert trained_on == ["MoNuSeg 2018"]
     assert card.mpp == 0.5
     names = {score.name for score in card.scores}
-    assert {"dice_foreground", "aji", "pq", "aji, guided", "aji, zeroed", "aji, shuffled"} <= names
+    assert {"dice_foreground", "aji", "pq"} <= names
     assert all(score.definition and score.data and score.n for score in card.scores)
+
+
+def test_a_guided_card_says_what_its_guide_is_worth() -> None:
+    names = {score.name for score in nuguide.load("guided").card.scores}
+    assert {"aji, guided", "aji, zeroed", "aji, shuffled", "aji, unguided"} <= names
+
+
+def test_commercial_users_have_a_model() -> None:
+    uses = {name: terms_of(load_card(name)).commercial for name in embedded_models()}
+    allowed = [name for name, use in uses.items() if use is CommercialUse.ALLOWED]
+    assert allowed == ["open"]
 
 
 @pytest.mark.parametrize("name", embedded_models())

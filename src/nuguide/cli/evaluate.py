@@ -17,9 +17,7 @@ def evaluate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATA", help="MoNuSeg 2018, or a folder of images/ and masks/ with equal stems."
-        ),
+        typer.Argument(metavar="DATA", help="A data set: any that nuguide data check names."),
     ],
     split: Annotated[
         Split, typer.Option(help="Images to score; fit and validation are the parts of train.")
