@@ -10,8 +10,8 @@ import nuguide
 from nuguide.datasets.base import Sample
 from nuguide.evaluation.controls import controlled
 from nuguide.guides.student import StudentGuide
-from nuguide.models.model import Model
 from nuguide.models.licence import CommercialUse, terms_of
+from nuguide.models.model import Model
 from nuguide.models.registry import embedded_models, load_card
 from nuguide.segmentation.result import Result
 
