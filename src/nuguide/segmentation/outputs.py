@@ -1,7 +1,7 @@
 """The files of a run folder: which there are, and how they come about."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,15 +115,12 @@ def write_outputs(
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
+    draw = _picture(folder, slide, labels, tissue)
     # Tables become text in compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
         tables = beside.submit(_write_tables, folder, slide, outputs.csv)
         _write_labels(folder, slide, outputs.label_file(slide), labels)
-        if labels is not None:
-            rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-            write_overlay(rgb, labels, folder / OVERLAY_FILE)
-        else:
-            _write_overview(folder, slide, tissue)
+        draw()
         tables.result()
 
 
@@ -133,10 +130,23 @@ def _write_tables(folder: Path, slide: Slide, csv: bool) -> None:
         write_csv(read_pieces(folder), folder / CSV_FILE)
 
 
-def _write_overview(folder: Path, slide: Slide, tissue: Tissue | None) -> None:
-    """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
+def _picture(
+    folder: Path, slide: Slide, labels: NDArray[np.int32] | None, tissue: Tissue | None
+) -> Callable[[], None]:
+    """Read what the picture of an image needs; what is returned draws it."""
+    if labels is not None:
+        rgb = slide.read(0, 0, *slide.shape, slide.mpp)
+        return lambda: write_overlay(rgb, labels, folder / OVERLAY_FILE)
+    # Before the tables are written: the two at once would be the peak of a large slide.
     thumbnail = slide.thumbnail()
     slide.forget()
+    return lambda: _write_overview(folder, slide, thumbnail, tissue)
+
+
+def _write_overview(
+    folder: Path, slide: Slide, thumbnail: NDArray[np.uint8], tissue: Tissue | None
+) -> None:
+    """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
     density = count_density(read_pieces(folder), size_um)
     area = None if tissue is None else tissue.area_mm2
