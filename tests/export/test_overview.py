@@ -101,14 +101,3 @@ def test_a_place_that_cannot_be_written(
         write_overview(thumbnail, density, tmp_path / "absent" / "overview.png")
     with pytest.raises(OutputError, match="cannot be written"):
         write_tissue(thumbnail, np.ones((3, 4), bool), tmp_path / "absent" / "a.png", SIZE_UM)
-
-
-def test_a_thumbnail_is_not_drawn_larger_than_it_is_shown(tmp_path: Path, monkeypatch) -> None:
-    drawn = []
-    monkeypatch.setattr(overview, "_show_slide", lambda panel, rgb, *_, **__: drawn.append(rgb))
-    tall = np.full((4200, 2100, 3), 200, np.uint8)
-    density = count_density(iter([]), (4200.0 * 8, 2100.0 * 8))
-    write_overview(tall, density, tmp_path / "overview.png")
-    write_tissue(tall, np.ones((420, 210), np.bool_), tmp_path / "tissue.png", density.size_um)
-    shown = round(overview._LONGEST_PANEL_IN * overview._DPI)
-    assert [rgb.shape for rgb in drawn] == [(shown, shown // 2, 3)] * 3

@@ -15,6 +15,7 @@ from fixtures.tissue import draw_tissue
 from nuguide.errors import InputError
 from nuguide.export.label_pyramid import NUCLEI
 from nuguide.models.model import Model
+from nuguide.segmentation import outputs
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, Ended
 from nuguide.segmentation.engine import LocalEngine
@@ -100,6 +101,17 @@ def test_the_result_does_not_depend_on_how_the_slide_is_cut(
     other = found(run(model, slide, tmp_path, Settings(cut=Cut(288, 64, 96))))
     ids = [set(each.nuclei.to_table()["id"].to_pylist()) for each in (tissue_run, other)]
     assert max(len(ids[0] - ids[1]), len(ids[1] - ids[0])) <= 0.005 * len(ids[0])
+
+
+def test_a_slide_is_not_read_finer_than_it_is_drawn(
+    model: Model, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, ...]] = []
+    monkeypatch.setattr(outputs, "PANEL_PX", 64)
+    for name in ("write_overview", "write_tissue"):
+        monkeypatch.setattr(outputs, name, lambda rgb, *_: drawn.append(rgb.shape))
+    found(run(model, slide, tmp_path))
+    assert drawn == [(38, 64, 3)] * 2
 
 
 def test_only_nuclei_inside_the_region_of_interest(

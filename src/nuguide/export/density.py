@@ -14,6 +14,9 @@ _SMALLEST_CELL_UM = 20.0  # two or three nuclei wide: less would show nuclei, no
 _SMOOTHING_CELLS = 1.5
 _UM2_PER_MM2 = 1e6
 
+COUNTED = ("centroid_y_um", "centroid_x_um")
+"""The columns of a nucleus table that counting reads."""
+
 
 @dataclass(frozen=True)
 class Density:
@@ -54,7 +57,8 @@ def count_density(pieces: Iterable[pa.Table], size_um: tuple[float, float]) -> D
     Parameters
     ----------
     pieces : iterable of pyarrow.Table
-        The nuclei, by ``nuguide.nuclei.schema.SCHEMA``; never held all at once.
+        The nuclei, by ``nuguide.nuclei.schema.SCHEMA``, its columns ``COUNTED`` at least; never
+        held all at once.
     size_um : (float, float)
         (height, width) of the image, um.
     """
@@ -63,8 +67,8 @@ def count_density(pieces: Iterable[pa.Table], size_um: tuple[float, float]) -> D
     counts = np.zeros(height * width, np.int64)
     for nuclei in pieces:
         # A centroid may lie on the far edge itself.
-        y = _cells(nuclei["centroid_y_um"], cell_um, height)
-        x = _cells(nuclei["centroid_x_um"], cell_um, width)
+        y = _cells(nuclei[COUNTED[0]], cell_um, height)
+        x = _cells(nuclei[COUNTED[1]], cell_um, width)
         counts += np.bincount(y * width + x, minlength=counts.size)
     return Density(counts.reshape(height, width), cell_um, size_um)
 

@@ -87,6 +87,7 @@ def open_labels(
     with replacing_folder(path) as aside:
         root = zarr.create_group(store=aside, zarr_format=2)
         _add_thumbnail(root, thumbnail, (mpp * shape[0], mpp * shape[1]), mpp)
+        del thumbnail  # 30 MB of a large slide, kept here while labels are painted
         labels = root.create_group("labels", attributes={"labels": [NUCLEI.split("/")[1]]})
         nuclei = labels.create_group(NUCLEI.split("/")[1])
         level = _level(nuclei, 0, shape, np.dtype(np.uint32))

@@ -22,6 +22,9 @@ _DPI = 150
 _DENSITY_COLOURS = "viridis"  # perceptually uniform, and read as well without colour vision
 _CONTOUR_RGB = (0, 150, 60)
 
+PANEL_PX = round(_LONGEST_PANEL_IN * _DPI)
+"""The longer side of a slide as it is drawn, px: what a larger thumbnail has more is not seen."""
+
 
 def write_overview(
     thumbnail: NDArray[np.uint8], density: Density, path: Path, tissue_mm2: float | None = None
@@ -31,7 +34,8 @@ def write_overview(
     Parameters
     ----------
     thumbnail : ndarray
-        (h, w, 3) uint8, the whole slide.
+        (h, w, 3) uint8, the whole slide, best at ``PANEL_PX`` a side: matplotlib takes some 50
+        bytes for each of its px.
     density : Density
         See ``count_density``.
     path : Path
@@ -45,7 +49,6 @@ def write_overview(
         If ``path`` cannot be written.
     """
     shown = density.per_mm2()
-    thumbnail = _as_large_as_shown(thumbnail)
     with mpl.rc_context(_STYLE):
         figure, (slide, map_) = _panels(density.size_um, 2, _headline(density.nuclei, tissue_mm2))
         _show_slide(slide, thumbnail, density.size_um)
@@ -89,7 +92,8 @@ def write_tissue(
     Parameters
     ----------
     thumbnail : ndarray
-        (h, w, 3) uint8, the whole slide.
+        (h, w, 3) uint8, the whole slide, best at ``PANEL_PX`` a side: matplotlib takes some 50
+        bytes for each of its px.
     mask : ndarray
         (i, j) bool, the whole slide too, at whatever scale.
     path : Path
@@ -102,7 +106,6 @@ def write_tissue(
     OutputError
         If ``path`` cannot be written.
     """
-    thumbnail = _as_large_as_shown(thumbnail)
     height, width = thumbnail.shape[:2]
     inside = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     drawing = np.where(inside[..., None] > 0, thumbnail, 170 + thumbnail // 3).astype(np.uint8)
@@ -116,16 +119,6 @@ def write_tissue(
         figure, (slide,) = _panels(size_um, 1, headline)
         _show_slide(slide, drawing, size_um)
         _save(figure, path)
-
-
-def _as_large_as_shown(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a picture to what a panel shows of it: matplotlib takes some 50 bytes a pixel."""
-    height, width = thumbnail.shape[:2]
-    scale = _LONGEST_PANEL_IN * _DPI / max(height, width)
-    if scale >= 1.0:
-        return thumbnail
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 _STYLE = {

@@ -11,6 +11,9 @@ from PIL import Image
 from nuguide.export.distribution import MEASUREMENTS, Distribution
 from nuguide.export.page import page_templates, write_page
 
+MEASURED = tuple(measurement.column for measurement in MEASUREMENTS)
+"""The columns of a nucleus table that a report reads."""
+
 _PICTURE_SIDE_PX = 1600
 _JPEG_QUALITY = 85
 
@@ -32,7 +35,8 @@ def write_report(
         What stands in ``run.toml``: tables ``configuration``, ``found``, ``licences`` and
         ``versions``. The page shows all of it.
     pieces : iterable of pyarrow.Table
-        The nuclei, by ``nuguide.nuclei.schema.SCHEMA``; never held all at once.
+        The nuclei, by ``nuguide.nuclei.schema.SCHEMA``, its columns ``MEASURED`` at least; never
+        held all at once.
     pictures : sequence of (str, Path)
         A line on each picture, and its file; shrunk to 1600 px and kept inside the page.
     path : Path

@@ -16,7 +16,7 @@ from nuguide.files import replacing
 from nuguide.nuclei.schema import SCHEMA
 
 GEOPARQUET_VERSION = "1.1.0"
-ROWS_PER_GROUP = 32_768
+ROWS_PER_GROUP = 8_192
 """Rows of a row group: what a writer, or a reader that streams, holds at a time."""
 
 Bounds = NDArray[np.float64]

@@ -1,7 +1,7 @@
 """The files of a run folder: which there are, and how they come about."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nuguide.export.csv import write_csv
-from nuguide.export.density import count_density
+from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
 from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
-from nuguide.export.overview import write_overview, write_tissue
-from nuguide.export.report import write_report
+from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
+from nuguide.export.report import MEASURED, write_report
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
-from nuguide.slides.reader import Slide
+from nuguide.slides.reader import THUMBNAIL_UM, Slide
 from nuguide.slides.tissue import Tissue
 
 NUCLEI_FILE = "nuclei.parquet"
@@ -138,7 +138,7 @@ def _picture(
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
         return lambda: write_overlay(rgb, labels, folder / OVERLAY_FILE)
     # Before the tables are written: the two at once would be the peak of a large slide.
-    thumbnail = slide.thumbnail()
+    thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
     return lambda: _write_overview(folder, slide, thumbnail, tissue)
 
@@ -148,7 +148,7 @@ def _write_overview(
 ) -> None:
     """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
-    density = count_density(read_pieces(folder), size_um)
+    density = count_density(read_pieces(folder, COUNTED), size_um)
     area = None if tissue is None else tissue.area_mm2
     write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
     if tissue is not None:
@@ -169,7 +169,7 @@ def write_page(
     area = height * width * (slide.mpp / 1e3) ** 2 if tissue is None else tissue.area_mm2
     write_report(
         record,
-        read_pieces(folder),
+        read_pieces(folder, MEASURED),
         pictures,
         folder / REPORT_FILE,
         area_mm2=area,
@@ -190,11 +190,11 @@ def _write_labels(
             canvas.write(0, 0, labels)
 
 
-def read_pieces(folder: Path) -> Iterator[pa.Table]:
-    """Read the nuclei of a run folder, a row group at a time."""
+def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read the nuclei of a run folder, a row group at a time; all columns, or those named."""
     with pq.ParquetFile(folder / NUCLEI_FILE) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
+            yield file.read_row_group(group, columns)
 
 
 def summary(folder: Path) -> dict[str, Any]:
