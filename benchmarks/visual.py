@@ -31,6 +31,7 @@ from nuguide.evaluation.score import score
 from nuguide.export.overlay import SUBPIXEL_BITS, drawable_outlines
 from nuguide.models.model import Model
 from nuguide.models.registry import load
+from nuguide.nuclei.outlines import trace
 from nuguide.segmentation.run import segment_array
 
 GUIDED_RGB, UNGUIDED_RGB = (0, 90, 255), (255, 150, 0)
@@ -132,7 +133,7 @@ def case_of(sample: Sample, guided: Model, unguided: Model) -> Case:
     for result, colour in zip(results[::-1], (UNGUIDED_RGB, GUIDED_RGB), strict=True):
         cv2.polylines(
             picture,
-            drawable_outlines(result.labels, (ENLARGED, ENLARGED)),
+            drawable_outlines(trace(result.labels).polygons, (ENLARGED, ENLARGED)),
             isClosed=True,
             color=colour,
             thickness=5 if colour == UNGUIDED_RGB else 3,

@@ -13,6 +13,7 @@ from nuguide.evaluation.overlap import instances_of, overlap_of
 from nuguide.evaluation.prediction import Prediction
 from nuguide.evaluation.record import ImageScores
 from nuguide.export.overlay import SUBPIXEL_BITS, drawable_outlines
+from nuguide.nuclei.outlines import trace
 
 MATCHED, FALSE, MISSED, AMBIGUOUS = "matched", "false", "missed", "ambiguous"
 
@@ -97,7 +98,7 @@ def draw_nuclei(sample: Sample, verdicts: Verdicts) -> NDArray[np.uint8]:
             chosen = np.array([0, *(i * (w == verdict) for i, w in enumerate(words, start=1))])
             cv2.polylines(
                 picture,
-                drawable_outlines(chosen[labels], per_label),
+                drawable_outlines(trace(chosen[labels]).polygons, per_label),
                 isClosed=True,
                 color=COLOURS[verdict],
                 thickness=_THICKNESS_PX[verdict],

@@ -44,7 +44,7 @@ _TYPE_COLOURS = (
 )
 _COORDINATE_DECIMALS = 2
 _MEASUREMENT_DECIMALS = 4
-_ROWS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 2048  # enough for columns to pay, and text is packed early in a small image too
 _GZIP_LEVEL = 4  # keeps pace with the text being made; level 6 takes more than twice as long
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nuguide.files import replacing
-from nuguide.nuclei.outlines import trace
 
 LONGEST_SIDE_PX = 3072
 """Larger images are shrunk to this; ordinary viewers open it at once."""
@@ -22,15 +21,15 @@ SUBPIXEL_BITS = 4
 """Of the coordinates that ``drawable_outlines`` returns; OpenCV's ``shift``."""
 
 
-def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path) -> None:
-    """Draw the outlines of ``labels`` on ``rgb`` and write a PNG.
+def write_overlay(rgb: NDArray[np.uint8], polygons: NDArray[np.object_], path: Path) -> None:
+    """Draw nuclei on an image and write a PNG.
 
     Parameters
     ----------
     rgb : ndarray
         (H, W, 3) uint8.
-    labels : ndarray
-        (H, W) int32 of the same tissue; of another size, it is stretched to fit.
+    polygons : ndarray
+        (N,) shapely polygons in px of ``rgb``, coordinates (x right, y down), see ``trace``.
     path : Path
         Ends in ``.png``. Its long side has at most ``LONGEST_SIDE_PX`` px; small images are
         enlarged twice, so that outlines do not hide what they enclose; beyond 4 megapixels it is
@@ -46,10 +45,9 @@ def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path)
     how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     drawing = cv2.resize(rgb, size, interpolation=how)
-    per_label = (size[0] / labels.shape[1], size[1] / labels.shape[0])
     cv2.polylines(
         drawing,
-        drawable_outlines(labels, per_label),
+        drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0])),
         isClosed=True,
         color=_OUTLINE_RGB,
         thickness=1,
@@ -64,23 +62,23 @@ def write_overlay(rgb: NDArray[np.uint8], labels: NDArray[np.int32], path: Path)
 
 
 def drawable_outlines(
-    labels: NDArray[np.integer], per_label: tuple[float, float]
+    polygons: NDArray[np.object_], scale: tuple[float, float]
 ) -> list[NDArray[np.int32]]:
     """Outlines as OpenCV draws them: fixed-point px, whole numbers at the middles of pixels.
 
     Parameters
     ----------
-    labels : ndarray
-        (H, W) integers, 0 = background.
-    per_label : tuple of float
-        (x, y) px of the drawing for one of the label map.
+    polygons : ndarray
+        (N,) shapely polygons, coordinates (x right, y down) in px of what they were traced on.
+    scale : tuple of float
+        (x, y) px of the drawing for one of those.
 
     Returns
     -------
     list of ndarray
-        (n, 2) int32 (x, y) for each nucleus, see ``SUBPIXEL_BITS``.
+        (n, 2) int32 (x, y) for each polygon, see ``SUBPIXEL_BITS``.
     """
-    points, ring = shapely.get_coordinates(trace(labels).polygons, return_index=True)
-    drawn = (points * per_label - 0.5) * (1 << SUBPIXEL_BITS)
+    points, ring = shapely.get_coordinates(polygons, return_index=True)
+    drawn = (points * scale - 0.5) * (1 << SUBPIXEL_BITS)
     starts = np.flatnonzero(np.diff(ring, prepend=-1))[1:]
     return np.split(np.round(drawn).astype(np.int32), starts)

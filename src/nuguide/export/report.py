@@ -95,7 +95,7 @@ def _shrunk(picture: Path) -> bytes:
     """Return a picture of the run folder as JPEG."""
     with Image.open(picture) as opened:
         rgb = opened.convert("RGB")
-    rgb.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX), Image.Resampling.LANCZOS)
+    rgb.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX), Image.Resampling.HAMMING)
     stream = io.BytesIO()
     rgb.save(stream, "jpeg", quality=_JPEG_QUALITY, subsampling=0)
     return stream.getvalue()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 from numpy.typing import NDArray
 
 from nuguide.export.csv import write_csv
@@ -136,7 +137,9 @@ def _picture(
     """Read what the picture of an image needs; what is returned draws it."""
     if labels is not None:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        return lambda: write_overlay(rgb, labels, folder / OVERLAY_FILE)
+        geometry = pq.read_table(folder / NUCLEI_FILE, columns=["geometry"])["geometry"]
+        polygons = shapely.from_wkb(geometry.to_numpy())
+        return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE)
     # Before the tables are written: the two at once would be the peak of a large slide.
     thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
