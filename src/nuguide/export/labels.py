@@ -1,10 +1,10 @@
 """The label map as TIFF, for ImageJ, napari, QuPath or any reader of images."""
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import imagecodecs
 import numpy as np
 import tifffile
 import zarr
@@ -14,7 +14,7 @@ from nuguide.export.label_pyramid import NUCLEI
 from nuguide.files import replacing
 
 _TILE_PX = 512
-_ZLIB_LEVEL = 6
+_DEFLATE_LEVEL = 6  # by libdeflate: in less than half of zlib's time
 _UM_PER_CM = 10_000.0
 _BIG_FROM_BYTES = 1 << 31  # of pixels; far from the 4 GiB that a plain TIFF can hold
 
@@ -74,7 +74,7 @@ def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
     Most of a slide is blank, so its tile is packed once.
     """
     whole = (_TILE_PX, _TILE_PX)
-    blank = zlib.compress(np.zeros(whole, kind).tobytes(), _ZLIB_LEVEL)
+    blank = _packed(np.zeros(whole, kind))
     for y in range(0, source.shape[0], _TILE_PX):
         for x in range(0, source.shape[1], _TILE_PX):
             window = source[y : y + _TILE_PX, x : x + _TILE_PX]
@@ -83,4 +83,8 @@ def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
                 continue
             tile = np.zeros(whole, kind)
             tile[: window.shape[0], : window.shape[1]] = window
-            yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
+            yield _packed(tile)
+
+
+def _packed(tile: NDArray[Any]) -> bytes:
+    return bytes(imagecodecs.deflate_encode(tile.tobytes(), _DEFLATE_LEVEL))
