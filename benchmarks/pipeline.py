@@ -36,11 +36,13 @@ from torch import Tensor, nn
 import nuguide
 from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.inference import InferenceNetwork
+from nuguide.training.hardware import Precision, chosen_precision, in_precision
 
 TILE_PX, TILE_MPP = 256, 0.25
 TILES_PER_MM2 = 1e6 / (TILE_PX * TILE_MPP) ** 2
 GROWTH_MM2 = (0.0625, 0.25, 1.0, 4.0, 10.0)
 TRAINED = {"nuclei": 2, "distance": 1}
+CPU = torch.device("cpu")
 Times = dict[str, float]
 
 
@@ -114,7 +116,8 @@ def speed(chosen: argparse.Namespace) -> dict[str, Any]:
         "default_nuclei": found[-1]["nuclei"],
         "share": shares(found),
         "components_s": components(released, chosen),
-        "training_step": training(chosen),
+        "training_step": training(chosen, "32"),
+        "training_step_as_shipped": training(chosen, chosen_precision("auto", CPU)),
     }
     if "instanseg" in times:
         report["networks_1024px_s"] = {
@@ -188,8 +191,8 @@ def components(network: EUNet3Plus, chosen: argparse.Namespace) -> dict[str, dic
     return found
 
 
-def training(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Compare a step's forward and backward pass, plain and as the product trains."""
+def training(chosen: argparse.Namespace, precision: Precision) -> dict[str, dict[str, float]]:
+    """Compare a step's forward and backward pass: plain in float32, and as the product trains."""
     found = {}
     for width, batch in ((8, 4), (16, 2), (32, 1)) if chosen.full else ((8, 2),):
         fast = EUNet3Plus(width=width, heads=tuple(TRAINED), dropout=0)
@@ -197,20 +200,24 @@ def training(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
         image = torch.rand(batch, 3, TILE_PX, TILE_PX)
         times = alternate(
             {
-                "plain": lambda n=plain, x=image: step(n, x),
-                "fast": lambda n=fast, x=image: step(n, x),
+                "plain": lambda n=plain, x=image: step(n, x, "32"),
+                "fast": lambda n=fast, x=image: step(n, x, precision),
             },
             chosen.repeats,
         )
+        with torch.no_grad(), in_precision(precision, CPU):
+            found_fast = fast(image)
         with torch.no_grad():
-            difference = largest_difference(plain(image), fast(image))
-        found[f"width {width}, batch {batch}"] = compared(times["plain"], times["fast"], difference)
+            difference = largest_difference(plain(image), found_fast)
+        row = compared(times["plain"], times["fast"], difference) | {"precision": precision}
+        found[f"width {width}, batch {batch}"] = row
     return found
 
 
-def step(network: nn.Module, image: Tensor) -> None:
-    outputs = network.train()(image)
-    torch.stack([x.square().mean() for x in outputs.values()]).sum().backward()
+def step(network: nn.Module, image: Tensor, precision: Precision) -> None:
+    with in_precision(precision, CPU):
+        outputs = network.train()(image)
+    torch.stack([x.float().square().mean() for x in outputs.values()]).sum().backward()
     network.zero_grad(set_to_none=True)
 
 

@@ -4,30 +4,26 @@ import os
 import shutil
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nuguide.backends.whole import WholeNetwork
+from nuguide.backends.whole import Recomputed, WholeNetwork
 from nuguide.errors import InputError
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
-class CompiledNetwork(nn.Module):
-    """A network that ``torch.compile`` computes; the first image of a new kind of size is slow.
+class CompiledNetwork(Recomputed):
+    """A network that ``torch.compile`` computes; the first image of each size is slow.
 
-    Attributes
-    ----------
-    reads_tokens, tile_px, grid_px
-        Of the network.
+    Notes
+    -----
+    Compiled size by size: as one for all sizes it took torch 2.13 more than five minutes, and more
+    than three by the traceable form (``nuguide.networks.traceable``), against one to two.
     """
 
     def __init__(self, network: WholeNetwork):
-        super().__init__()
-        self.network = network
-        self.reads_tokens, self.tile_px = network.reads_tokens, network.tile_px
-        self.grid_px = network.grid_px
-        self._compute = torch.compile(network.forward, dynamic=True)
-        self.eval()
+        super().__init__(network)
+        self._compute = torch.compile(network.forward, dynamic=False)
 
     @torch.no_grad()
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:

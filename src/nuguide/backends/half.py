@@ -1,28 +1,15 @@
 """bfloat16: three digits instead of seven, where the hardware computes it."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nuguide.backends.whole import WholeNetwork
+from nuguide.backends.whole import Recomputed
 from nuguide.errors import InputError
 from nuguide.networks.bfloat16 import computes_bfloat16
 
 
-class HalfNetwork(nn.Module):
-    """A network whose convolutions and products are computed in bfloat16.
-
-    Attributes
-    ----------
-    reads_tokens, tile_px, grid_px
-        Of the network.
-    """
-
-    def __init__(self, network: WholeNetwork):
-        super().__init__()
-        self.network = network
-        self.reads_tokens, self.tile_px = network.reads_tokens, network.tile_px
-        self.grid_px = network.grid_px
-        self.eval()
+class HalfNetwork(Recomputed):
+    """A network whose convolutions and products are computed in bfloat16."""
 
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """Predict the heads' logits, float32; see the network."""

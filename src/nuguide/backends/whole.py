@@ -47,6 +47,23 @@ class WholeNetwork(nn.Module):
         return outputs
 
 
+class Recomputed(nn.Module):
+    """A whole network that is computed in another way; the contract of networks stays.
+
+    Attributes
+    ----------
+    reads_tokens, tile_px, grid_px
+        Of the network.
+    """
+
+    def __init__(self, network: WholeNetwork):
+        super().__init__()
+        self.network = network
+        self.reads_tokens, self.tile_px = network.reads_tokens, network.tile_px
+        self.grid_px = network.grid_px
+        self.eval()
+
+
 def whole(model: Model) -> tuple[Model, WholeNetwork]:
     """Put a model's student inside its network, and return the network too.
 

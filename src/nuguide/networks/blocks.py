@@ -129,10 +129,9 @@ def pad_tokens(tokens: Tensor, size: tuple[int, int], padded: tuple[int, int]) -
 
 def _missing(have: int, before: int, after: int) -> int:
     """Return how many tokens a side lacks once its image has grown from ``before`` to ``after``."""
-    wanted: float | Tensor = have * after / before
-    if isinstance(wanted, Tensor):  # in a trace sizes are tensors
-        return cast(int, (wanted.round().long() - have).clamp(min=0))
-    return max(round(wanted) - have, 0)
+    # Rounded in whole numbers: sizes may be symbols of a compiler, or tensors in a trace.
+    missing: int | Tensor = (2 * have * after + before) // (2 * before) - have
+    return cast(int, missing.clamp(min=0)) if isinstance(missing, Tensor) else max(missing, 0)
 
 
 def initialise(network: nn.Module) -> None:

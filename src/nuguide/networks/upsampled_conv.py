@@ -55,6 +55,8 @@ def interpolation_matrices(size: int, scale: int, outputs: range, cells: range) 
     return tent * inside[..., None]
 
 
+# Without it torch.compile would trace how they are made.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 @lru_cache(maxsize=128)
 @torch.inference_mode(False)  # a cached tensor of inference mode could never serve a training
 def interpolation_blocks(
