@@ -9,6 +9,9 @@ from torch import Tensor
 from nuguide.backends.whole import Recomputed, WholeNetwork
 from nuguide.errors import InputError
 
+_MOST_KINDS = 256
+"""Layers of one class times sizes of regions; those beyond torch's own 8 it would not compile."""
+
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -17,8 +20,8 @@ class CompiledNetwork(Recomputed):
 
     Notes
     -----
-    Compiled size by size: as one for all sizes it took torch 2.13 more than five minutes, and more
-    than three by the traceable form (``nuguide.networks.traceable``), against one to two.
+    Compiled size by size, in 10 to 20 s each: with one graph for all sizes torch 2.13 was not done
+    after five minutes, even by the traceable form (``nuguide.networks.traceable``).
     """
 
     def __init__(self, network: WholeNetwork):
@@ -28,7 +31,8 @@ class CompiledNetwork(Recomputed):
     @torch.no_grad()
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """Predict the heads' logits; see the network."""
-        outputs: dict[str, Tensor] = self._compute(image, tokens)
+        with torch._dynamo.config.patch(recompile_limit=_MOST_KINDS):
+            outputs: dict[str, Tensor] = self._compute(image, tokens)
         return outputs
 
 

@@ -55,8 +55,6 @@ def interpolation_matrices(size: int, scale: int, outputs: range, cells: range) 
     return tent * inside[..., None]
 
 
-# Without it torch.compile would trace how they are made.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 @lru_cache(maxsize=128)
 @torch.inference_mode(False)  # a cached tensor of inference mode could never serve a training
 def interpolation_blocks(
@@ -147,6 +145,13 @@ class _Interpolation(torch.autograd.Function):
         return rows.view(ctx.shape), None
 
 
+# Products that are written in their place: there is nothing to compile, and torch cannot.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _interpolated(taps: Tensor, scale: int) -> Tensor:
+    enlarged: Tensor = _Interpolation.apply(taps, scale)  # type: ignore[no-untyped-call]
+    return enlarged
+
+
 class UpsampledConv2d(nn.Module):
     """Conv3x3 (pad 1) of a bilinear x ``scale`` enlargement, (B, C, h, w) -> (B, O, kh, kw).
 
@@ -175,8 +180,7 @@ class UpsampledConv2d(nn.Module):
         taps = self.weight.permute(3, 0, 2, 1).reshape(9 * out_channels, channels)
         coarse = torch.baddbmm(self._bias_of_taps(), taps.expand(batch, -1, -1), x.flatten(2))
         coarse = coarse.view(batch, 3, out_channels, 3, height, width)
-        enlarged: Tensor = _Interpolation.apply(coarse, self.scale)  # type: ignore[no-untyped-call]
-        return enlarged
+        return _interpolated(coarse, self.scale)
 
     def _bias_of_taps(self) -> Tensor:
         """Give the bias to the middle tap, (1, 9 * out, 1).
