@@ -8,7 +8,7 @@ Guide and network are timed together, without reading and decoding. CPU seconds 
 process, so that they mean something on a busy machine too; wall seconds beside them. ``opening``
 is what the first pass takes beyond the others: writing, reading or compiling the graph. Memory is
 the peak of a process that computes with that backend alone (``--memory``, which takes longer).
-``compile`` takes minutes and is only timed when it is named.
+``compile`` needs a compiler and is only timed when it is named.
 """
 
 import argparse

@@ -20,7 +20,7 @@ class CompiledNetwork(Recomputed):
 
     Notes
     -----
-    Compiled size by size, in 10 to 20 s each: with one graph for all sizes torch 2.13 was not done
+    Compiled size by size, in some seconds each: with one graph for all sizes torch 2.13 was not done
     after five minutes, even by the traceable form (``nuguide.networks.traceable``).
     """
 
