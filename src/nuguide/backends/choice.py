@@ -31,7 +31,8 @@ ROUNDS = 3
 WORTH = 0.95
 """A backend is taken for torch only where it needs less than this share of torch's time."""
 
-# Compiling takes minutes, and bfloat16 is another function: neither is chosen for anybody.
+# Compiling takes seconds for each size, and bfloat16 is another function: neither is chosen for
+# anybody.
 _CANDIDATES = (Backend.TORCH, Backend.ONNX, Backend.OPENVINO)
 
 

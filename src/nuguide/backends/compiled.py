@@ -20,8 +20,8 @@ class CompiledNetwork(Recomputed):
 
     Notes
     -----
-    Compiled size by size, in some seconds each: with one graph for all sizes torch 2.13 was not done
-    after five minutes, even by the traceable form (``nuguide.networks.traceable``).
+    Compiled size by size, in some seconds each: with one graph for all sizes torch 2.13 was not
+    done after five minutes, even by the traceable form (``nuguide.networks.traceable``).
     """
 
     def __init__(self, network: WholeNetwork):
