@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from nuguide.cli import main as program
+from nuguide.training.ablation.rows import add_row
 
 GRID = """
 reference = "none"
@@ -21,8 +22,8 @@ def asked(monkeypatch) -> list[tuple]:
     """Return what would have been trained, in place of training it."""
     calls: list[tuple] = []
 
-    def ablate(plan, data, file, out, *, split, say, progress):
-        calls.append(([each.recipe.name for each in plan], data, file, out, split))
+    def ablate(plan, data, file, out, *, split, unseen, say, progress):
+        calls.append(([each.recipe.name for each in plan], data, file, out, split, *unseen))
 
     monkeypatch.setattr("nuguide.training.ablation.run.ablate", ablate)
     return calls
@@ -55,6 +56,25 @@ def test_a_part_of_it_can_be_chosen(monkeypatch, asked, grid):
     assert run(monkeypatch, "--grid", grid, "--only", "wide", "--seed", "1", "-o", "here") == 0
     assert asked[0][0] == ["wide-s1"]
     assert asked[0][3] == Path("here")
+
+
+def test_data_that_no_run_has_seen_is_scored_and_shown_apart(
+    monkeypatch, asked, grid, capsys, make_row, tmp_path: Path
+):
+    runs, report = tmp_path / "runs.jsonl", tmp_path / "report"
+    for data, split, aji in (("d", "validation", 0.5), ("lab", "all", 0.4), ("lab", "test", 0.9)):
+        for variant, more in (("none", 0.0), ("wide", 0.03)):
+            add_row(runs, make_row(variant, 0, [aji + more, aji], data=data, split=split))
+    shown = ("--grid", grid, "--runs", str(runs), "--report", str(report))
+    assert run(monkeypatch, *shown, "--unseen", "away/lab") == 0
+    assert asked[0][5:] == (Path("away/lab"),)
+    first, second = capsys.readouterr().out.split("\nlab, all\n")
+    assert "\nd, validation\n" in first
+    assert "0.515" in first
+    assert "0.415" in second
+    assert "0.915" not in first + second
+    files = {f"{stem}{end}" for stem in ("ablation", "ablation-lab") for end in (".md", ".svg")}
+    assert {path.name for path in report.iterdir()} >= files
 
 
 def test_it_can_be_shown_without_training(monkeypatch, asked, grid):

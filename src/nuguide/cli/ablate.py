@@ -34,6 +34,14 @@ def ablate(
         Literal["validation", "test"],
         typer.Option(help="Images to score; test once, after the choices are made."),
     ] = "validation",
+    unseen: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--unseen",
+            metavar="DATA",
+            help="Another data set, on all of which each run is scored too; may be repeated.",
+        ),
+    ] = None,
     train: Annotated[
         bool, typer.Option("--train/--no-train", help="Train what is missing, or only show.")
     ] = True,
@@ -53,7 +61,7 @@ def ablate(
     from nuguide.errors import RecipeError, nearest_names
     from nuguide.training.ablation.figure import write_report
     from nuguide.training.ablation.grid import planned, read_grid
-    from nuguide.training.ablation.rows import read_rows
+    from nuguide.training.ablation.rows import Part, read_rows
     from nuguide.training.ablation.run import ablate as run
     from nuguide.training.ablation.table import as_tables, entries, footnotes
 
@@ -75,15 +83,20 @@ def ablate(
             "grid with more"
         )
     console = Console(soft_wrap=True, markup=False, highlight=False)
+    others = unseen or []
     if train:
         watched = sys.stderr.isatty()
-        run(plan, data, runs, out, split=split, say=console.print, progress=watched)
-    found = entries(chosen, [row for row in read_rows(runs) if row.split == split])
-    if not found:
-        console.print(f"no run of this grid is in {runs}")
-        return
-    for table in as_tables(found):
-        console.print("", table, sep="\n")
-    console.print("", *footnotes(found), sep="\n")
-    for path in write_report(found, report) if report else []:
-        console.print(path)
+        run(plan, data, runs, out, split=split, unseen=others, say=console.print, progress=watched)
+    rows = read_rows(runs)
+    for part in Part(data, split), *(Part(other, "all") for other in others):
+        stem = f"ablation-{part.name}" if part.data in others else "ablation"
+        found = entries(chosen, part.rows(rows))
+        console.print("", f"{part.name}, {part.split}", sep="\n")
+        if not found:
+            console.print(f"no run of this grid is in {runs}")
+            continue
+        for table in as_tables(found):
+            console.print("", table, sep="\n")
+        console.print("", *footnotes(found), sep="\n")
+        for path in write_report(found, report, stem) if report else []:
+            console.print(path)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from nuguide.errors import InputError, OutputError
-from nuguide.training.ablation.rows import add_row, find_row, read_rows
+from nuguide.training.ablation.rows import Part, add_row, find_row, read_rows
+
+SCORED = Part(Path("replica"), "validation")
 
 
 def test_rows_come_back_as_they_were_added(make_row, tmp_path: Path):
@@ -40,26 +42,27 @@ def test_several_writers_lose_no_row(make_row, tmp_path: Path):
     assert len(read_rows(file)) == 60
 
 
-def test_a_row_is_found_by_variant_seed_split_and_recipe(make_row, make_segmentation):
+def test_a_row_is_found_by_variant_seed_images_and_recipe(make_row, make_segmentation):
     recipe = make_segmentation(seed=1)
     rows = [make_row("none", seed, [0.5], recipe=recipe.model_dump(mode="json")) for seed in (0, 1)]
-    assert find_row(rows, "none", recipe, "validation") is rows[1]
-    assert find_row(rows, "none", recipe, "test") is None
-    assert find_row(rows, "cross", recipe, "validation") is None
-    assert find_row(rows, "none", make_segmentation(seed=2), "validation") is None
+    assert find_row(rows, "none", recipe, SCORED) is rows[1]
+    assert find_row(rows, "none", recipe, Part(SCORED.data, "test")) is None
+    assert find_row(rows, "none", recipe, Part(Path("other"), "validation")) is None
+    assert find_row(rows, "cross", recipe, SCORED) is None
+    assert find_row(rows, "none", make_segmentation(seed=2), SCORED) is None
 
 
 def test_a_row_of_before_a_new_key_is_still_that_recipes(make_row, make_segmentation):
     recipe = make_segmentation()
     old = recipe.model_dump(mode="json")
     del old["guide_control"], old["clip"]
-    assert find_row([make_row("none", 0, [0.5], recipe=old)], "none", recipe, "validation")
+    assert find_row([make_row("none", 0, [0.5], recipe=old)], "none", recipe, SCORED)
 
 
 def test_a_row_of_another_budget_is_refused(make_row, make_segmentation):
     row = make_row("none", 0, [0.5], recipe=make_segmentation(steps=8).model_dump(mode="json"))
     with pytest.raises(OutputError, match="by another recipe; expected one"):
-        find_row([row], "none", make_segmentation(), "validation")
+        find_row([row], "none", make_segmentation(), SCORED)
 
 
 @pytest.mark.parametrize(

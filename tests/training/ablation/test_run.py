@@ -79,6 +79,34 @@ def test_every_planned_run_is_trained_scored_and_written_down_once(
     assert said[-1] == f"3 of 3 runs are in {file}"
 
 
+def test_each_run_is_scored_on_unseen_data_too(
+    plan, teacher, data_with_two_of_validation: Path, data: Path, tmp_path: Path, monkeypatch
+):
+    file, out, own = tmp_path / "runs.jsonl", tmp_path / "runs", data_with_two_of_validation
+    other = tmp_path / "other"
+    other.symlink_to(data)
+    ablate(plan[1:2], own, file, out)
+    best = out / "cross-s0" / "checkpoints" / "best.ckpt"
+    trained = best.stat().st_mtime_ns
+    said: list[str] = []
+    ablate(plan[:2], own, file, out, unseen=[other], say=said.append)
+    assert said[0] == f"0 of 2 runs are in {file}"
+    rows = read_rows(file)
+    assert [(row.variant, row.data, row.split) for row in rows] == [
+        ("cross", own.name, "validation"),
+        ("none", own.name, "validation"),
+        ("none", data.name, "all"),
+        ("cross", data.name, "all"),
+    ]
+    assert best.stat().st_mtime_ns == trained, "what is trained is only scored"
+    names = [image["name"] for image in rows[3].own.images]
+    assert len(names) == 4, "all images, not those of validation alone"
+    assert set(rows[3].found) == {"guided", "zeroed", "shuffled"}
+    assert rows[3].budget == rows[0].budget
+    ablate(plan[:2], own, file, out, unseen=[other])
+    assert read_rows(file) == rows
+
+
 def test_other_protocols_are_scored_beside_the_standard(
     plan, teacher, data_with_two_of_validation: Path, tmp_path: Path
 ):
@@ -135,7 +163,8 @@ def test_what_another_process_finished_meanwhile_is_not_done_again(
     plan, data: Path, tmp_path: Path, monkeypatch, make_row
 ):
     """The file is read once more when the run is held."""
-    row = make_row("none", 0, [0.5], recipe=plan[0].recipe.model_dump(mode="json"))
+    recipe = plan[0].recipe.model_dump(mode="json")
+    row = make_row("none", 0, [0.5], recipe=recipe, data=data.name)
     readings = iter([[], [row]])
     monkeypatch.setattr("nuguide.training.ablation.run.read_rows", lambda file: next(readings))
     ablate(plan[:1], data, tmp_path / "runs.jsonl", tmp_path / "runs")

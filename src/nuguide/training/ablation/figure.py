@@ -15,8 +15,8 @@ _ROW_INCHES = 0.42
 _ADVICE = "give another --report"
 
 
-def write_report(found: Sequence[Entry], folder: Path) -> list[Path]:
-    """Write ``ablation.md``, ``ablation.svg`` and ``ablation-cost.svg`` into a folder.
+def write_report(found: Sequence[Entry], folder: Path, stem: str = "ablation") -> list[Path]:
+    """Write ``<stem>.md``, ``<stem>.svg`` and ``<stem>-cost.svg`` into a folder.
 
     Raises
     ------
@@ -24,9 +24,9 @@ def write_report(found: Sequence[Entry], folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     make_folder(folder, _ADVICE)
-    texts = {"ablation.md": as_markdown(found)}
+    texts = {f"{stem}.md": as_markdown(found)}
     if any(entry.differences for entry in found):
-        texts |= {"ablation.svg": _svg(forest(found)), "ablation-cost.svg": _svg(cost(found))}
+        texts |= {f"{stem}.svg": _svg(forest(found)), f"{stem}-cost.svg": _svg(cost(found))}
     for name, text in texts.items():
         with replacing(folder / name, _ADVICE) as aside:
             aside.write_text(text, encoding="utf-8")

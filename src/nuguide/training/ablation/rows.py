@@ -1,12 +1,14 @@
 """What an ablation found: one JSON line a training, in a file that several processes share."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nuguide.datasets.base import Split
 from nuguide.errors import InputError, OutputError
 from nuguide.evaluation.protocols import ProtocolName
 from nuguide.files import make_folder, replacing
@@ -151,17 +153,42 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def find_row(rows: list[Row], variant: str, recipe: Recipe, split: str) -> Row | None:
+@dataclass(frozen=True)
+class Part:
+    """Images that trainings are scored on.
+
+    Attributes
+    ----------
+    data : Path
+        A data set's folder.
+    split : Split
+        The part of it.
+    """
+
+    data: Path
+    split: Split
+
+    @property
+    def name(self) -> str:
+        """The data set's name in rows."""
+        return self.data.resolve().name
+
+    def rows(self, rows: list[Row]) -> list[Row]:
+        """Return those of ``rows`` that were scored on it."""
+        return [row for row in rows if (row.data, row.split) == (self.name, self.split)]
+
+
+def find_row(rows: list[Row], variant: str, recipe: Recipe, part: Part) -> Row | None:
     """Return the row of a training, or None if there is none yet.
 
     Raises
     ------
     OutputError
-        If there is one of the same variant, seed and split by another recipe: rows of two budgets
+        If there is one of the same variant, seed and images by another recipe: rows of two budgets
         shall not be compared.
     """
-    for row in rows:
-        if (row.variant, row.seed, row.split) != (variant, recipe.seed, split):
+    for row in part.rows(rows):
+        if (row.variant, row.seed) != (variant, recipe.seed):
             continue
         if row.trained_by(recipe):
             return row

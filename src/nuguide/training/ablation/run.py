@@ -23,7 +23,15 @@ from nuguide.guides.controls import Control
 from nuguide.models.model import Model
 from nuguide.segmentation.run import on_device, segment_array
 from nuguide.training.ablation.grid import Planned
-from nuguide.training.ablation.rows import Budget, Found, Row, add_row, find_row, read_rows
+from nuguide.training.ablation.rows import (
+    Budget,
+    Found,
+    Part,
+    Row,
+    add_row,
+    find_row,
+    read_rows,
+)
 from nuguide.training.finish import load_trained
 from nuguide.training.fit import fit, fitted_on, precision_of, seconds_trained, steps_done
 from nuguide.training.recipe import SegmentationRecipe
@@ -40,6 +48,7 @@ def ablate(
     out: Path,
     *,
     split: Split = "validation",
+    unseen: Sequence[Path] = (),
     protocols: Sequence[ProtocolName] = (),
     say: Say = lambda line: None,
     progress: bool = False,
@@ -61,6 +70,8 @@ def ablate(
         Gets a run's folder for each; the guides' tokens lie beside them.
     split : Split
         What is scored. Choices are made on ``validation``.
+    unseen : sequence of Path
+        Folders of other data sets, on all images of which each run is scored too.
     protocols : sequence of ProtocolName
         Rules by which a run is scored beside ``standard``.
     say : callable
@@ -76,26 +87,32 @@ def ablate(
         Whatever else stops a training; what was finished before it stands in ``file``.
     """
     make_folder(out, "give another --out")
+    parts = [Part(data, split), *(Part(other, "all") for other in unseen)]
+
+    def missing(each: Planned, rows: list[Row]) -> list[Part]:
+        return [part for part in parts if find_row(rows, each.variant, each.recipe, part) is None]
+
     rows = read_rows(file)
-    left = [each for each in plan if find_row(rows, each.variant, each.recipe, split) is None]
+    left = [each for each in plan if missing(each, rows)]
     say(f"{len(plan) - len(left)} of {len(plan)} runs are in {file}")
     for each in left:
         name = each.recipe.name
         try:
             # Given back by the system when a process dies, however it dies.
             with FileLock(out / f".{name}.lock", timeout=0):
-                if find_row(read_rows(file), each.variant, each.recipe, split) is not None:
+                if not (still := missing(each, read_rows(file))):
                     continue
                 say(f"{name}: training")
                 fit(each.recipe, data, out / name, progress=progress)
-                say(f"{name}: scoring")
-                add_row(file, scored(each, data, out / name, split, protocols))
+                for part in still:
+                    say(f"{name}: scoring on {part.name} {part.split}")
+                    add_row(file, scored(each, data, out / name, part, protocols))
         except Timeout:
             say(f"{name}: left to the process that has it")
 
 
 def scored(
-    planned: Planned, data: Path, run: Path, split: Split, protocols: Sequence[ProtocolName] = ()
+    planned: Planned, data: Path, run: Path, part: Part, protocols: Sequence[ProtocolName] = ()
 ) -> Row:
     """Score the best checkpoint of a finished run, with the controls of its guide.
 
@@ -104,27 +121,32 @@ def scored(
     planned : Planned
         What the run is.
     data, run : Path
-        Folders of data set and run.
-    split : Split
+        Folders of the data set it was fitted on, and of the run.
+    part : Part
         What is scored.
     protocols : sequence of ProtocolName
         Rules beside ``standard``, for a run with its guide's own tokens.
     """
     recipe = planned.recipe
     model = on_device(_remembering(load_trained(run), run), "auto")
-    samples = list(open_dataset(data, split))
+    samples = list(open_dataset(part.data, part.split))
 
     def found_by(predict: Predictor, protocol: ProtocolName = "standard") -> Found:
-        name = recipe.name
-        return _found(
-            evaluate(predict, samples, model=name, data=data.name, split=split, protocol=protocol)
+        scores = evaluate(
+            predict,
+            samples,
+            model=recipe.name,
+            data=part.name,
+            split=part.split,
+            protocol=protocol,
         )
+        return _found(scores)
 
     return Row(
         variant=planned.variant,
         seed=recipe.seed,
-        data=data.resolve().name,
-        split=split,
+        data=part.name,
+        split=part.split,
         budget=Budget(
             steps=steps_done(run),
             seconds=seconds_trained(run),
