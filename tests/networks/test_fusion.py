@@ -6,6 +6,7 @@ from nuguide.networks.fusion import (
     FusionMode,
     PaperFusion,
     ReleasedFusion,
+    TokenNoise,
     bring_tokens,
     partition,
     unpartition,
@@ -60,6 +61,33 @@ def test_cross_keeps_the_shape_of_the_features(size: tuple[int, int], ratio: int
     block = CrossFusion(24, window=4, tokens_per_position=ratio)
     features, tokens = torch.randn(2, 24, *size), torch.randn(2, 256, 20, 24)
     assert block(features, tokens).shape == features.shape
+
+
+def test_tokens_are_disturbed_in_training_alone() -> None:
+    tokens = torch.randn(400, 8, 6, 6)
+    disturb = TokenNoise(noise=0.5, dropout=0.25)
+    disturbed = disturb(tokens)
+    dropped = (disturbed == 0).flatten(1).all(1)
+    assert (disturbed == 0).flatten(1).any(1).equal(dropped), "an image's tokens stand or fall"
+    assert dropped.float().mean() == pytest.approx(0.25, abs=0.08)
+    assert (disturbed - tokens)[~dropped].std() == pytest.approx(0.5, abs=0.02)
+    assert disturb.eval()(tokens) is tokens
+    assert TokenNoise().train()(tokens) is tokens
+
+
+def test_cross_disturbs_what_it_has_standardised() -> None:
+    features, tokens = torch.randn(2, 32, 8, 8), 100 + 20 * torch.randn(2, 256, 8, 8)
+    block = CrossFusion(32, window=4, token_dropout=1.0)
+    torch.testing.assert_close(block(features, tokens), block(features, tokens.flip(2, 3)))
+    assert block.token_norm.running_mean.mean() > 5, "the statistics are those of all tokens"
+    block.eval()
+    assert not block(features, tokens).allclose(block(features, tokens.flip(2, 3)))
+
+
+@pytest.mark.parametrize("wrong", [{"noise": -1}, {"dropout": 1.5}])
+def test_an_impossible_disturbance_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="expected 0 or more, and 0 to 1"):
+        TokenNoise(**wrong)
 
 
 def test_cross_costs_in_proportion_to_area() -> None:

@@ -5,6 +5,7 @@ U-Net3+, and an X-Gated Fusion Block at the bottleneck.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -52,6 +53,8 @@ class EUNet3Plus(nn.Module):
         ``released`` and ``paper`` blocks stand at the bottleneck always.
     window, tokens_per_position : int
         Of ``CrossFusion``.
+    token_noise, token_dropout : float
+        Of ``CrossFusion``, in training.
     multi_level : bool
         Squeeze-and-excitation gates at all five levels (mode ``released`` only): the gated map
         feeds both the next level and the decoder.
@@ -87,6 +90,8 @@ class EUNet3Plus(nn.Module):
         activation: str = "glu",
         pooling: str = "max_blur",
         dropout: float = 0.3,
+        token_noise: float = 0.0,
+        token_dropout: float = 0.0,
     ):
         super().__init__()
         self.fusion = FusionMode(fusion)
@@ -107,7 +112,13 @@ class EUNet3Plus(nn.Module):
         self.gates = MultiLevelGates(widths) if multi_level else None
         initialise(self)
         # After the published initialisation: attention brings its own.
-        self.fuse = self._fusion_block(widths[self.fusion_level - 1], window, tokens_per_position)
+        cross = {
+            "window": window,
+            "tokens_per_position": tokens_per_position,
+            "token_noise": token_noise,
+            "token_dropout": token_dropout,
+        }
+        self.fuse = self._fusion_block(widths[self.fusion_level - 1], cross)
         self.reads_tokens = self.fusion.reads_tokens
         self.tile_px = 256 if self.fusion.pools_globally else None
         fusion_stride = 2 ** (self.fusion_level - 1)
@@ -116,7 +127,7 @@ class EUNet3Plus(nn.Module):
             max(deepest, window * fusion_stride) if self.fusion is FusionMode.CROSS else deepest
         )
 
-    def _fusion_block(self, channels: int, window: int, ratio: int) -> nn.Module | None:
+    def _fusion_block(self, channels: int, cross: dict[str, Any]) -> nn.Module | None:
         if self.gates is not None:
             return GlobalAttention(channels)
         if self.fusion is FusionMode.RELEASED:
@@ -124,7 +135,7 @@ class EUNet3Plus(nn.Module):
         if self.fusion is FusionMode.PAPER:
             return PaperFusion(channels)
         if self.fusion is FusionMode.CROSS:
-            return CrossFusion(channels, window, ratio)
+            return CrossFusion(channels, **cross)
         if self.fusion is FusionMode.DISTIL:
             return nn.Conv2d(channels, TOKEN_CHANNELS, 1)
         return None

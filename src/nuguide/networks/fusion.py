@@ -160,6 +160,41 @@ def unpartition(windows: Tensor, size: tuple[int, int], window: int) -> Tensor:
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, windows.shape[-1], *size)
 
 
+class TokenNoise(nn.Module):
+    """Makes standardised tokens, (B, C, h, w), less certain in training; evaluation keeps them.
+
+    The few tissues of a training set can be learned by heart by their tokens. With noise no map is
+    met twice, and a network that is at times given none keeps a way without.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of Gaussian noise, in that of the tokens; 0: none.
+    dropout : float
+        Probability that an image is given zeros, the mean of all tokens.
+    """
+
+    def __init__(self, noise: float = 0.0, dropout: float = 0.0):
+        super().__init__()
+        if noise < 0 or not 0 <= dropout <= 1:
+            raise ValueError(
+                f"token_noise {noise}, token_dropout {dropout}; expected 0 or more, and 0 to 1"
+            )
+        self.noise, self.dropout = noise, dropout
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Disturb ``tokens``."""
+        if not self.training:
+            return tokens
+        if self.noise:
+            tokens = tokens + self.noise * torch.randn_like(tokens)
+        if self.dropout:
+            tokens = tokens * (
+                tokens.new_empty(tokens.shape[0], 1, 1, 1).uniform_() >= self.dropout
+            )
+        return tokens
+
+
 class CrossFusion(nn.Module):
     """X-GFB in which the tokens' map acts: gated per position, then windowed cross-attention.
 
@@ -181,16 +216,25 @@ class CrossFusion(nn.Module):
         S is resampled to so many tokens along each side of a position of U.
     heads : int
         Attention heads.
+    token_noise, token_dropout : float
+        Of ``TokenNoise``, in training.
     """
 
     def __init__(
-        self, channels: int, window: int = 8, tokens_per_position: int = 1, heads: int = 4
+        self,
+        channels: int,
+        window: int = 8,
+        tokens_per_position: int = 1,
+        heads: int = 4,
+        token_noise: float = 0.0,
+        token_dropout: float = 0.0,
     ):
         super().__init__()
         width = max(channels // heads, 8) * heads
         self.window, self.ratio, self.heads = window, tokens_per_position, heads
         # SAM's tokens share a large common part; layer norm would let it drown their differences.
         self.token_norm = nn.BatchNorm2d(TOKEN_CHANNELS, affine=False)
+        self.disturb = TokenNoise(token_noise, token_dropout)
         self.gate = nn.Sequential(
             nn.Conv2d(channels + TOKEN_CHANNELS, 2 * channels, 1), nn.GLU(dim=1)
         )
@@ -207,7 +251,7 @@ class CrossFusion(nn.Module):
         """Fuse; see the equations above."""
         height, width = features.shape[2:]
         fine = bring_tokens(tokens, (height * self.ratio, width * self.ratio))
-        fine = self.token_norm(fine)
+        fine = self.disturb(self.token_norm(fine))
         aligned = F.avg_pool2d(fine, self.ratio) if self.ratio > 1 else fine
         features = features + self.gate(torch.cat([features, aligned], dim=1))
         return features + self._attend(self.norm(features), fine)
