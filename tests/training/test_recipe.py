@@ -35,7 +35,7 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"default", "guided", "open", "released", "student"} == set(NAMES)
+    assert {"broad", "default", "guided", "open", "released", "student"} == set(NAMES)
 
 
 def test_the_recipe_released_has_the_published_values():
