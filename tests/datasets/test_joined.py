@@ -4,7 +4,7 @@ import pytest
 
 from fixtures import replicas
 from nuguide.datasets.joined import join
-from nuguide.datasets.opening import open_dataset, recognise
+from nuguide.datasets.opening import classes_of, open_dataset, recognise
 from nuguide.datasets.splits import divide
 from nuguide.errors import DataSetError
 
@@ -56,13 +56,22 @@ def test_sets_of_two_kinds_are_named_after_their_kind(tmp_path: Path, folders: l
     assert {"test"} <= set(divide(joined))
 
 
-def test_classes_of_different_meaning_are_dropped(tmp_path: Path, folders: list[Path]):
+def test_classes_of_different_meaning_are_dropped(tmp_path: Path):
+    replicas.write_consep(tmp_path / "four")
+    replicas.write_conic(tmp_path / "six")
+    both = [tmp_path / "four", tmp_path / "six"]
+    assert all(open_dataset(each, "fit")[0].types is not None for each in both)
+    assert all(sample.types is None for sample in open_dataset(both, "fit"))
+    assert classes_of(both) == ()
+
+
+def test_classes_stay_beside_a_set_without_any(tmp_path: Path, folders: list[Path]):
     replicas.write_consep(tmp_path / "types")
-    alone = open_dataset(tmp_path / "types", "fit")[0]
-    assert alone.types is not None
-    joined = open_dataset([tmp_path / "types", folders[0]], "fit")
-    assert all(sample.types is None for sample in joined)
-    assert join([recognise(tmp_path / "types"), recognise(folders[0])]).classes == ()
+    both = [tmp_path / "types", folders[0]]
+    assert classes_of(both) == classes_of(tmp_path / "types") != ()
+    typed = [sample.types is not None for sample in open_dataset(both, "fit")]
+    assert any(typed)
+    assert not all(typed)
 
 
 def test_a_set_given_twice_is_refused(folders: list[Path]):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from nuguide.training.augmentation import (
     crop_coordinates,
     disturb,
     jitter_stain,
+    types_at,
     view,
 )
 from nuguide.training.recipe_parts import Augmentation
@@ -169,3 +172,13 @@ def test_the_image_handed_in_is_left_as_it_was(sample: Sample):
     before = sample.image.copy()
     crop(sample, WILD)
     np.testing.assert_array_equal(sample.image, before)
+
+
+def test_types_are_read_where_the_labels_are(sample: Sample):
+    typed = replace(sample, types=sample.labels.astype(np.uint8))
+    random = np.random.default_rng(3)
+    coordinates = crop_coordinates(typed, 0.5, 48, Augmentation(), random)
+    _, labels = view(typed, coordinates)
+    assert labels.any()
+    assert (types_at(typed, coordinates) == labels).all()
+    assert not types_at(sample, coordinates).any()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,23 @@ def test_the_targets_are_those_that_are_asked_for(sample: Sample):
     bare = crops(sample, targets=())[1]
     assert bare.keys() == {"image", "nuclei"}
     assert torch.equal(bare["nuclei"], every["nuclei"]), "what is asked for changes no crop"
+
+
+def test_types_lie_where_the_nuclei_do(sample: Sample):
+    of_label = np.array([0, 3, 1, 0, 2, 3, 1, 2, 3], np.uint8)  # nucleus 3 has none
+    typed = replace(sample, types=of_label[sample.labels])
+    plain, whole = crops(sample), crops(typed, targets=("distance", "types"))
+    seen = set()
+    for index in range(6):
+        item = whole[index]
+        assert item["types"].dtype == torch.int64
+        inside = item["nuclei"] == 1
+        assert not item["types"][~inside].any()
+        seen |= set(item["types"].unique().tolist())
+        assert equal({k: v for k, v in item.items() if k != "types"}, plain[index])
+    assert seen == {0, 1, 2, 3}
+    without = crops(sample, targets=("types",))[0]
+    assert not without["types"].any()
 
 
 def test_the_distance_is_that_of_the_crop(sample: Sample):

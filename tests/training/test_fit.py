@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import pytest
 import torch
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
-from fixtures.replicas import write_folder
+from fixtures.replicas import write_consep, write_folder
 from nuguide import segment
+from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
 from nuguide.models.checkpoint import load_model_folder
@@ -32,6 +34,7 @@ from nuguide.training.finish import (
 )
 from nuguide.training.fit import fit, fitted_on, is_finished, steps_done
 from nuguide.training.module import DistillationTraining, SegmentationTraining
+from nuguide.training.recipe import SegmentationRecipe
 
 STEPS = 6  # three epochs
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -380,6 +383,50 @@ def test_a_model_of_offsets_is_trained_validated_and_decoded(
     assert maps.offsets.any()
     result = segment(sample.image, mpp=sample.mpp, model=run / "model")
     assert result.labels.shape == sample.labels.shape
+
+
+@pytest.fixture
+def typed(make_segmentation) -> Callable[..., SegmentationRecipe]:
+    """Make recipes that tell types apart, by default CoNSeP's."""
+
+    def made(classes=CLASSES, **changes) -> SegmentationRecipe:
+        options = {"width": 2, "heads": ["nuclei", "distance", "types"], "n_types": len(classes)}
+        network = {"architecture": "eunet3plus", "options": options}
+        return make_segmentation(network=network, classes=list(classes), **changes)
+
+    return made
+
+
+def test_types_are_learned_from_the_set_that_has_them_and_named_in_the_result(
+    data, typed, tmp_path: Path, sample
+):
+    write_consep(tmp_path / "consep", size=128)
+    run = tmp_path / "run"
+    fit(typed(), [data, tmp_path / "consep"], run, progress=False)
+    assert all(float(row["loss_types"]) > 0 for row in rows(run) if row["loss_types"])
+    finish(run)
+    model = load(run / "model")
+    assert model.card.classes == CLASSES
+    maps = predict_maps(model, sample.image)
+    assert maps.types.shape == (4, *sample.labels.shape)
+    np.testing.assert_allclose(maps.types.sum(0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("one", "two", "three", "four"), "the data have the classes miscellaneous, .* one, two"),
+        (("one", "two"), "the data have no types, the recipe quick has 2 classes"),
+    ],
+)
+def test_types_that_the_data_do_not_have_are_refused(
+    data, typed, tmp_path: Path, classes: tuple[str, ...], said: str
+):
+    write_consep(tmp_path / "consep", size=128)
+    folder = tmp_path / "consep" if len(classes) == 4 else data
+    with pytest.raises(RecipeError, match=said):
+        fit(typed(classes), folder, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, sample):

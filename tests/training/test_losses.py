@@ -124,6 +124,28 @@ def test_a_slope_along_its_own_axis_costs_its_square_and_across_nothing(axis: in
     assert error.item() == pytest.approx(steep, abs=1e-12)
 
 
+def test_the_error_of_types_counts_where_a_type_is_known():
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    truth = torch.zeros(2, 4, 5, dtype=torch.int64)
+    assert losses.type_error(logits, truth).item() == 0
+    truth[0, 1, 2], truth[1, 3, 4] = 3, 1
+    chances = logits.softmax(1)
+    wanted = -(chances[0, 2, 1, 2].log() + chances[1, 0, 3, 4].log()) / 2
+    error = losses.type_error(logits, truth)
+    torch.testing.assert_close(error, wanted)
+    error.backward()
+    assert logits.grad[0, :, 0, 0].eq(0).all()
+    assert logits.grad[0, :, 1, 2].ne(0).all()
+    found = losses.terms(
+        {"nuclei": logits[:, :2], "types": logits},
+        {"nuclei": truth.clamp(max=1), "types": truth},
+        None,
+        Losses(),
+    )
+    assert found.keys() == {"cross_entropy", "dice", "types"}
+    torch.testing.assert_close(found["types"], wanted)
+
+
 def test_only_terms_with_a_weight_and_a_head_are_computed():
     batch = {"nuclei": truth(), "closeness": torch.rand(2, 12, 25)}
     outputs = {"nuclei": random_logits().float(), "offsets": torch.zeros(2, 2, 12, 25)}

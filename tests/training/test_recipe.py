@@ -197,6 +197,13 @@ def test_the_open_recipe_counts_the_images_that_it_names(shared: Path):
         assert told.n_images == len(open_dataset(folder, "fit"))
 
 
+def test_every_type_has_a_name():
+    with pytest.raises(RecipeError, match="n_types is 4 and classes has 0 names"):
+        read_recipe("broad", {"classes": []})
+    with pytest.raises(RecipeError, match="n_types is 0 and classes has 2 names"):
+        read_recipe("default", {"classes": ["one", "two"]})
+
+
 def test_a_balanced_recipe_cannot_be_shuffled():
     guide = {"guide.kind": "named", "guide.name": "tinyvit-sam", "network.options.fusion": "cross"}
     with pytest.raises(RecipeError, match="would hand some images their own tokens"):

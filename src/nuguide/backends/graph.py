@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nuguide.backends.whole import WholeNetwork, traceable_whole
 from nuguide.errors import ModelError
 from nuguide.networks.fusion import TOKEN_CHANNELS
-from nuguide.networks.heads import HEAD_CHANNELS
+from nuguide.networks.heads import HEADS
 
 OPSET = 17
 """Of ONNX: the first with layer norm, which every runtime of the last years reads."""
@@ -62,7 +62,7 @@ class Graph:
         """Names of the outputs, logits (1, channels, H, W): heads of ``nuguide.networks.heads``."""
         with torch.no_grad():
             made = self.network(*self.example(*self._example_size))
-        return tuple(head for head in HEAD_CHANNELS if head in made)
+        return tuple(head for head in HEADS if head in made)
 
     def example(self, height: int, width: int) -> tuple[Tensor, ...]:
         """Draw inputs of a size, px: noise, the same for the same size."""

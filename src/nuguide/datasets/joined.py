@@ -29,8 +29,8 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     Returns
     -------
     DataSet
-        Entries in the order of the sets, named ``<set>/<image>``; classes only where all sets have
-        the same ones.
+        Entries in the order of the sets, named ``<set>/<image>``; with the classes of the sets that
+        have any where they are the same ones, else without.
 
     Raises
     ------
@@ -45,9 +45,15 @@ def join(sets: Sequence[DataSet]) -> DataSet:
                 f"{root} is given {count} times; expected every data set once; name it once"
             )
     names = _names(sets)
-    classes = sets[0].classes if len({data.classes for data in sets}) == 1 else ()
+    named = {data.classes for data in sets if data.classes}
+    classes = named.pop() if len(named) == 1 else ()
     entries = [
-        _renamed(entry, f"{name}/{entry.name}", _OFFICIAL[part], keeps_types=bool(classes))
+        _renamed(
+            entry,
+            f"{name}/{entry.name}",
+            _OFFICIAL[part],
+            keeps_types=bool(data.classes and classes),
+        )
         for name, data in zip(names, sets, strict=True)
         for entry, part in zip(data.entries, divide(data), strict=True)
     ]

@@ -154,11 +154,23 @@ def open_dataset(
     ResolutionError
         If um/px is missing or out of range.
     """
-    roots = [root] if isinstance(root, Path) else root
-    data = join([recognise(each, mpp) for each in roots])
+    data = _recognised(root, mpp)
     errors = [finding for finding in data.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: see nuguide data check)" if errors[1:] else ""
         raise DataSetError(errors[0].text + more)
     entries = select(data, split, fold, folds)
     return Samples(entries if images is None else subset(entries, images))
+
+
+def classes_of(root: Path | Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of the classes of the data set in ``root``, or of several as one.
+
+    Empty where there are none, or none are named; for what is raised see ``open_dataset``.
+    """
+    return _recognised(root).classes
+
+
+def _recognised(root: Path | Sequence[Path], mpp: float | None = None) -> DataSet:
+    roots = [root] if isinstance(root, Path) else root
+    return join([recognise(each, mpp) for each in roots])

@@ -24,6 +24,8 @@ class DualDecoderUNet(nn.Module):
         Channels of the finest level, c; the levels have c * (1, 2, 4, 8, 16).
     heads : sequence of str
         Names of ``nuguide.networks.heads``; the published network has both.
+    n_types : int
+        Types of nuclei that the head ``types`` tells apart; 0 without it.
     upsampling : str
         A value of ``nuguide.networks.unet.Upsampling``.
 
@@ -44,11 +46,12 @@ class DualDecoderUNet(nn.Module):
         width: int = 32,
         heads: Sequence[str] = ("nuclei", "distance"),
         upsampling: str = Upsampling.TRANSPOSED,
+        n_types: int = 0,
     ):
         super().__init__()
         widths = level_widths(width)
         self.encoder = UNetEncoder(widths)
-        self.heads = Heads(widths[0], heads)
+        self.heads = Heads(widths[0], heads, n_types)
         self.decoders = nn.ModuleDict(
             {name: UNetDecoder(widths, Upsampling(upsampling)) for name in heads}
         )

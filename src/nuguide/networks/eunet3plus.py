@@ -44,6 +44,8 @@ class EUNet3Plus(nn.Module):
         c: the encoder has c * (1, 2, 4, 8, 16) channels (published: 32).
     heads : sequence of str
         Names out of ``nuguide.networks.heads``.
+    n_types : int
+        Types of nuclei that the head ``types`` tells apart; 0 without it.
     fusion : str
         A ``FusionMode``. In mode ``distil`` a light head on the encoder's map at ``fusion_level``
         predicts the guide's tokens: in training mode the output has an entry ``tokens``
@@ -92,6 +94,7 @@ class EUNet3Plus(nn.Module):
         dropout: float = 0.3,
         token_noise: float = 0.0,
         token_dropout: float = 0.0,
+        n_types: int = 0,
     ):
         super().__init__()
         self.fusion = FusionMode(fusion)
@@ -107,7 +110,7 @@ class EUNet3Plus(nn.Module):
         self.pool = Pooling(pooling).module()
         self.dropout = nn.Dropout2d(dropout)
         self.decoder = FullScaleDecoder(widths, width)
-        self.heads = Heads(self.decoder.out_channels, heads)
+        self.heads = Heads(self.decoder.out_channels, heads, n_types)
         self.fusion_level = fusion_level if not self.fusion.pools_globally else LEVELS
         self.gates = MultiLevelGates(widths) if multi_level else None
         initialise(self)

@@ -9,6 +9,10 @@
     2 channels (y, x): how far a pixel lies from its nucleus' centre, divided by the nucleus' own
     reach to that side, 0 outside and -1..1 inside (the maps of HoVer-Net); regressed as they are.
 
+``types``
+    A channel for each type of nucleus, not for background; a softmax over them says of which type
+    a pixel's nucleus is, wherever it lies in one.
+
 ``distance`` and ``offsets`` are two designs of one thing, what divides nuclei that touch.
 """
 
@@ -19,19 +23,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HEAD_CHANNELS = {"nuclei": 2, "distance": 1, "offsets": 2}
-"""Channels of each head by name."""
+"""Channels of each head by name; ``types`` has as many as there are types."""
+
+HEADS = (*HEAD_CHANNELS, "types")
+"""All heads, in the order in which a graph returns them."""
 
 
 class Heads(nn.ModuleDict):
-    """A Conv3x3 for each named head over one map, (B, C, H, W) -> {name: (B, channels, H, W)}."""
+    """A Conv3x3 for each named head over one map, (B, C, H, W) -> {name: (B, channels, H, W)}.
 
-    def __init__(self, in_channels: int, names: Sequence[str]):
-        unknown = [name for name in names if name not in HEAD_CHANNELS]
+    Parameters
+    ----------
+    in_channels : int
+        C of the map.
+    names : sequence of str
+        Out of ``HEADS``.
+    n_types : int
+        Channels of the head ``types``; 0 without it.
+    """
+
+    def __init__(self, in_channels: int, names: Sequence[str], n_types: int = 0):
+        unknown = [name for name in names if name not in HEADS]
         if unknown or not names:
-            raise ValueError(f"heads {list(names)}; expected some of {sorted(HEAD_CHANNELS)}")
+            raise ValueError(f"heads {list(names)}; expected some of {sorted(HEADS)}")
+        if ("types" in names) != (n_types >= 2):
+            raise ValueError(
+                f"heads {list(names)} with n_types {n_types}; expected 2 types or more with the "
+                "head 'types', and 0 without"
+            )
+        channels = {name: HEAD_CHANNELS.get(name, n_types) for name in names}
         super().__init__(
-            {name: nn.Conv2d(in_channels, HEAD_CHANNELS[name], 3, padding=1) for name in names}
+            {name: nn.Conv2d(in_channels, count, 3, padding=1) for name, count in channels.items()}
         )
+        self.channels = list(channels.values())
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return the logits of every head."""
@@ -39,5 +63,4 @@ class Heads(nn.ModuleDict):
         weight = torch.cat([self.get_parameter(f"{name}.weight") for name in self])
         bias = torch.cat([self.get_parameter(f"{name}.bias") for name in self])
         made = F.conv2d(x, weight, bias, padding=1)
-        channels = [HEAD_CHANNELS[name] for name in self]
-        return dict(zip(self, torch.split(made, channels, dim=1), strict=True))
+        return dict(zip(self, torch.split(made, self.channels, dim=1), strict=True))

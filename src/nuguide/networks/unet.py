@@ -102,6 +102,8 @@ class UNet(nn.Module):
         Channels of the finest level, c; the levels have c * (1, 2, 4, 8, 16). The paper's is 64.
     heads : sequence of str
         Names of ``nuguide.networks.heads``.
+    n_types : int
+        Types of nuclei that the head ``types`` tells apart; 0 without it.
     upsampling : str
         A value of ``Upsampling``.
 
@@ -121,12 +123,13 @@ class UNet(nn.Module):
         width: int = 32,
         heads: Sequence[str] = ("nuclei",),
         upsampling: str = Upsampling.TRANSPOSED,
+        n_types: int = 0,
     ):
         super().__init__()
         widths = level_widths(width)
         self.encoder = UNetEncoder(widths)
         self.decoder = UNetDecoder(widths, Upsampling(upsampling))
-        self.heads = Heads(widths[0], heads)
+        self.heads = Heads(widths[0], heads, n_types)
         self.reads_tokens, self.tile_px, self.grid_px = False, None, STRIDE
         initialise(self)
 

@@ -74,6 +74,8 @@ class UNet3Plus(nn.Module):
         c * (1, 2, 4, 8, 16). The paper's is 64.
     heads : sequence of str
         Names of ``nuguide.networks.heads``.
+    n_types : int
+        Types of nuclei that the head ``types`` tells apart; 0 without it.
     deep_supervision : bool
         In training mode every coarser decoder map and the bottleneck get heads of their own.
     classification_guided : bool
@@ -92,15 +94,16 @@ class UNet3Plus(nn.Module):
         heads: Sequence[str] = ("nuclei",),
         deep_supervision: bool = False,
         classification_guided: bool = False,
+        n_types: int = 0,
     ):
         super().__init__()
         widths = level_widths(width)
         self.encoder = UNetEncoder(widths)
         self.decoder = FullScaleDecoder(widths, width)
-        self.heads = Heads(self.decoder.out_channels, heads)
+        self.heads = Heads(self.decoder.out_channels, heads, n_types)
         coarser = [*[self.decoder.out_channels] * (LEVELS - 2), widths[-1]]
         self.side_heads = nn.ModuleList(
-            Heads(channels, heads) for channels in coarser if deep_supervision
+            Heads(channels, heads, n_types) for channels in coarser if deep_supervision
         )
         self.classifier = ClassificationGuidedModule(widths[-1]) if classification_guided else None
         self.reads_tokens, self.grid_px = False, STRIDE

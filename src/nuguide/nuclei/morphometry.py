@@ -48,6 +48,7 @@ def measure(
     mpp: float,
     image_sha256: str,
     region: int = 0,
+    types: NDArray[np.object_] | None = None,
 ) -> pa.Table:
     """Measure every nucleus of a label map.
 
@@ -70,13 +71,15 @@ def measure(
         ids.
     region : int
         Written to the column ``region``.
+    types : ndarray, optional
+        (n + 1,) str, the name of each label's type; None where the model tells none apart.
 
     Returns
     -------
     pyarrow.Table
-        One row a label in ascending order, by ``SCHEMA``; ``type`` is null. Everything about
-        shape is that of the polygon written (holes filled, largest piece); stain and confidence
-        are means over all pixels of the label.
+        One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``.
+        Everything about shape is that of the polygon written (holes filled, largest piece); stain
+        and confidence are means over all pixels of the label.
     """
     outlines = trace(labels)
     if outlines.labels.size == 0:
@@ -103,7 +106,7 @@ def measure(
         "solidity": shapes.solidity,
         "hematoxylin_od_mean": stain,
         "confidence": confidence,
-        "type": pa.nulls(count, pa.string()),
+        "type": pa.nulls(count, pa.string()) if types is None else types[outlines.labels],
         "region": np.full(count, region, np.int32),
     }
     return pa.table(columns, schema=SCHEMA)

@@ -40,12 +40,16 @@ class Maps:
     offsets : ndarray or None
         (2, H, W) float32 offsets (y, x) from the nucleus' centre, about -1..1; None where the
         network has no such head.
+    types : ndarray or None
+        (K, H, W) float32 probability of each type of nucleus, summing to 1; None where the network
+        has no such head.
     """
 
     foreground: NDArray[np.float32]
     distance: NDArray[np.float32] | None
     mpp: float
     offsets: NDArray[np.float32] | None = None
+    types: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,10 @@ def run_network(
             if name in outputs
         }
         distance = others["distance"][0] if "distance" in others else None
-        return Maps(foreground, distance, mpp, others.get("offsets"))
+        types = None
+        if "types" in outputs:
+            types = outputs["types"][0, :, :height, :width].float().softmax(0).cpu().numpy()
+        return Maps(foreground, distance, mpp, others.get("offsets"), types)
 
 
 def _run_tiles(

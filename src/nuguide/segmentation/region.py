@@ -14,6 +14,7 @@ from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.runs import RUNS, runs_of
 from nuguide.segmentation.seams import claims, native_box, to_native, window_of
 from nuguide.segmentation.stopwatch import Stopwatch
+from nuguide.segmentation.types import types_of
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Box, Region
 
@@ -95,6 +96,10 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             scale,
         )
         labels = numbered(native, mine)
+        types = None
+        if maps.types is not None:
+            names = np.array(model.card.classes, np.object_)
+            types = names[types_of(decoded, maps.types)][_numbers_before(labels, native)]
     with watch.timing("read"):
         rgb = slide.read(box.y, box.x, box.height, box.width, slide.mpp)
     with watch.timing("instances"):
@@ -107,9 +112,17 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             mpp=slide.mpp,
             image_sha256=slide.sha256,
             region=region.index,
+            types=types,
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)
+
+
+def _numbers_before(labels: NDArray[np.int32], before: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return, by its label, the number that each nucleus had in the map it was numbered from."""
+    numbers = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+    numbers[labels.ravel()] = before.ravel()
+    return numbers
 
 
 def no_nuclei() -> pa.Table:

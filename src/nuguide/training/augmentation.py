@@ -71,6 +71,30 @@ def view(sample: Sample, coordinates: Coordinates) -> tuple[Rgb, NDArray[np.int3
     return np.asarray(image, np.uint8), labels.astype(np.int32)
 
 
+def types_at(sample: Sample, coordinates: Coordinates) -> NDArray[np.int64]:
+    """Read the types of nuclei at ``coordinates``, (2n, 2n, 2), as ``view`` reads the labels.
+
+    Returns
+    -------
+    ndarray
+        (n, n) int64: class, 0 in the background and wherever the sample tells none.
+    """
+    size = coordinates.shape[0] // 2
+    if sample.types is None:
+        return np.zeros((size, size), np.int64)
+    centres = cv2.resize(coordinates, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(
+        cv2.remap(
+            sample.types,
+            centres[..., 1],
+            centres[..., 0],
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ),
+        np.int64,
+    )
+
+
 def jitter_stain(image: Rgb, chosen: Augmentation, random: np.random.Generator) -> Rgb:
     """Change stains as laboratories do: vectors, amounts, and now and then the second stain itself.
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
-from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop
+from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop, types_at
 from nuguide.training.recipe_parts import Augmentation, ReleasedAugmentation
 from nuguide.training.released_augmentation import released_crop
 from nuguide.training.targets import make_targets
@@ -79,7 +79,7 @@ class Crops(Dataset[Batch]):
     mpp, size, augmentation
         See ``augmented_crop``; of a ``ReleasedAugmentation``, ``released_crop``.
     targets : collection of str
-        What is made of the labels beside ``nuclei``; see ``make_targets``.
+        What is made of the annotation beside ``nuclei``; see ``make_targets`` and ``types_at``.
     seed, epoch, length : int
         ``length`` crops, drawn with the generator of (seed, epoch, index).
     """
@@ -112,8 +112,8 @@ class Crops(Dataset[Batch]):
         -------
         dict of Tensor
             ``image`` (3, n, n) float32 RGB in 0..1; ``nuclei`` (n, n) int64, 1 in a nucleus, 0
-            elsewhere; the ``targets``; where a guide's are given, ``tokens`` (256, n / 4, n / 4)
-            float32.
+            elsewhere; the ``targets``, of which ``types`` is (n, n) int64; where a guide's are
+            given, ``tokens`` (256, n / 4, n / 4) float32.
         """
         random = np.random.default_rng((self.seed, self.epoch, index))
         which, (image, labels, coordinates) = self._drawn(index, random)
@@ -123,6 +123,8 @@ class Crops(Dataset[Batch]):
         }
         for name, target in make_targets(labels, self.mpp, self.targets).items():
             item[name] = torch.from_numpy(target)
+        if "types" in self.targets:
+            item["types"] = torch.from_numpy(types_at(self.samples[which], coordinates))
         if self.tokens is not None:
             item["tokens"] = self.tokens[which].at(coordinates, self.samples[which].mpp)
         return item

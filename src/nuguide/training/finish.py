@@ -178,6 +178,7 @@ def _card(recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> C
         licence=recipe.licence,
         training_data=recipe.training_data,
         mpp=recipe.mpp,
+        classes=recipe.classes or ("nucleus",),
         tile_px=getattr(network, "tile_px", None),
         network=recipe.network,
         guide=guide,

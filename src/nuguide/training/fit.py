@@ -10,7 +10,7 @@ import torch
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
-from nuguide.datasets.opening import open_dataset
+from nuguide.datasets.opening import classes_of, open_dataset
 from nuguide.datasets.splits import balanced
 from nuguide.errors import RecipeError
 from nuguide.guides.controls import derangement
@@ -102,6 +102,7 @@ def fit(
     if isinstance(recipe, DistillationRecipe):
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
+        _check_classes(recipe, data, samples)
         module = _segmentation(recipe, samples, validation, out)
     if is_first():
         claim(out, asked)  # only now, when data, guide and network have been found good
@@ -192,6 +193,28 @@ def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
     samples = open_dataset(data, recipe.split, images=recipe.n_images)
     return Samples(balanced(samples.entries)) if recipe.balanced else samples
+
+
+def _check_classes(
+    recipe: SegmentationRecipe, data: Path | Sequence[Path], samples: list[Sample]
+) -> None:
+    """Refuse data whose types are not those that the recipe names; it may leave them unnamed."""
+    if not recipe.classes:
+        return
+    named = classes_of(data)
+    if named and named != recipe.classes:
+        raise RecipeError(
+            f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "
+            f"{', '.join(recipe.classes)}; expected the same in the same order; change classes"
+        )
+    found = {int(sample.types.max()) for sample in samples if sample.types is not None}
+    if not found or max(found) > len(recipe.classes):
+        got = f"types up to {max(found)}" if found else "no types"
+        raise RecipeError(
+            f"the data have {got}, the recipe {recipe.name} has {len(recipe.classes)} classes; "
+            "expected types that it names; add a data set that has them, or leave out the head "
+            "'types', n_types and classes"
+        )
 
 
 def _validation(data: Path | Sequence[Path]) -> list[Sample]:

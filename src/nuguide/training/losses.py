@@ -149,6 +149,15 @@ def offset_error(prediction: Tensor, truth: Tensor, nuclei: Tensor) -> Tensor:
     return (error**2).mean() + (steep**2 * inside).sum() / (2 * inside.sum() + 1)
 
 
+def type_error(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of types, (B, K, H, W) against (B, H, W): 1 .. K; 0, no type, does not count.
+
+    0 if no pixel has a type.
+    """
+    total = F.cross_entropy(logits, truth - 1, ignore_index=-1, reduction="sum")
+    return total / (truth > 0).sum().clamp(min=1)
+
+
 def token_error(prediction: Tensor, truth: Tensor) -> Tensor:
     """Error of predicted tokens, (B, 256, h, w) both, standardised channel by channel.
 
@@ -175,7 +184,8 @@ def terms(
         A network's logits by head; in mode ``distil`` also the ``tokens`` it predicts.
     batch : dict
         ``nuclei`` (B, H, W), and as outputs and weights need them ``distance`` (B, H, W),
-        ``offsets`` (B, 2, H, W) and ``closeness`` (B, H, W), see ``nuguide.training.targets``.
+        ``offsets`` (B, 2, H, W) and ``closeness`` (B, H, W), see ``nuguide.training.targets``,
+        and ``types`` (B, H, W).
     tokens : Tensor or None
         (B, 256, h, w) of the guide.
     weights : Losses
@@ -205,6 +215,8 @@ def terms(
         found["distance"] = distance_error(outputs["distance"], batch["distance"])
     if "offsets" in outputs and weights.offsets:
         found["offsets"] = offset_error(outputs["offsets"], batch["offsets"], truth)
+    if "types" in outputs and weights.types:
+        found["types"] = type_error(outputs["types"], batch["types"])
     if "tokens" in outputs and tokens is not None and weights.tokens:
         predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
         found["tokens"] = token_error(predicted, standardised(tokens))

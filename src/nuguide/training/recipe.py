@@ -139,6 +139,9 @@ class SegmentationRecipe(_Recipe):
         The score that ``patience_epochs`` waits for; the best checkpoint is that by AJI anyhow.
     losses, decoding
         Terms of the loss; how maps become nuclei in validation and in the finished model.
+    classes : tuple of str
+        Names of the types of nuclei that the head ``types`` tells apart, in the data set's order;
+        empty without that head. ``network.options.n_types`` is their number.
     licence, training_data
         For the finished model's card: the licence of its weights, and the data it has seen.
     """
@@ -150,8 +153,19 @@ class SegmentationRecipe(_Recipe):
     stop_on: Literal["aji", "dice_foreground"] = "aji"
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
+    classes: tuple[Text, ...] = ()
     licence: Text = "not stated"
     training_data: tuple[TrainingData, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_channel_for_each_class(self) -> Self:
+        n_types = self.network.options.get("n_types", 0)
+        if n_types != len(self.classes):
+            raise ValueError(
+                f"network.options.n_types is {n_types} and classes has {len(self.classes)} names; "
+                "expected a name for each type"
+            )
+        return self
 
     @model_validator(mode="after")
     def _control_of_a_named_guide(self) -> Self:

@@ -87,6 +87,8 @@ class Losses(Part):
         Of the head ``distance``: squared error of the normalised distance.
     offsets : float
         Of the head ``offsets``: squared error of the offsets and of their derivatives.
+    types : float
+        Of the head ``types``: cross-entropy in nuclei whose type is known.
     tokens : float
         Of mode ``distil``: predicted against the guide's tokens.
     """
@@ -100,6 +102,7 @@ class Losses(Part):
     boundary: Annotated[float, Field(ge=0)] = 0.0
     distance: float = 2.0
     offsets: float = 1.0
+    types: float = 1.0
     tokens: float = 0.0
 
     @model_validator(mode="after")

@@ -64,10 +64,10 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         )
     for recipe in recipes:
         heads = recipe.network.options.get("heads")
-        if recipe.losses.boundary or (isinstance(heads, tuple) and "offsets" in heads):
+        if recipe.losses.boundary or (isinstance(heads, tuple) and {"offsets", "types"} & {*heads}):
             raise RecipeError(
-                f"the recipe {recipe.name} has a head 'offsets' or losses.boundary; expected "
-                "neither, since their targets do not travel; train it with nuguide train"
+                f"the recipe {recipe.name} has a head 'offsets' or 'types' or losses.boundary; "
+                "expected none, since their targets do not travel; train it with nuguide train"
             )
     writer = _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])

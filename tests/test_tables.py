@@ -1,4 +1,4 @@
-"""README's tables, the results they are made of, and the models inside the package."""
+"""The tables of README and pages, the results they are made of, the models in the package."""
 
 import json
 import runpy
@@ -22,7 +22,7 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED = script("accuracy.py"), script("speed.py")
+ACCURACY, SPEED, SCALING = (script(f"{name}.py") for name in ("accuracy", "speed", "scaling"))
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018"
 
 
@@ -41,6 +41,38 @@ def test_readme_says_what_the_timings_say():
     assert SPEED["updated"](text, found) == text, "run: python benchmarks/speed.py"
     found["ratio"] += 10
     assert SPEED["updated"](text, found) != text
+
+
+def test_the_page_on_scaling_says_what_was_measured(tmp_path: Path):
+    text = SCALING["PAGE"].read_text(encoding="utf-8")
+    assert SCALING["updated"](text, SCALING["RESULTS"]) == text, "run: python benchmarks/scaling.py"
+    shutil.copytree(SCALING["RESULTS"], tmp_path / "results")
+    path = tmp_path / "results/slide-memory-default.json"
+    content = json.loads(path.read_text())
+    content["rows"][0]["seconds"] *= 2
+    path.write_text(json.dumps(content))
+    assert SCALING["updated"](text, tmp_path / "results") != text
+
+
+def test_a_study_costs_what_the_formula_says():
+    inputs = SCALING["Inputs"](
+        s_per_mm2=9.0,
+        threads=2,
+        cores=10,
+        slides=1000,
+        tissue_mm2=100.0,
+        nuclei_per_mm2=5000.0,
+        bytes_per_nucleus=1000.0,
+        price_per_core_hour=0.1,
+        efficiency=0.5,
+    )
+    assert SCALING["estimate"](inputs) == {
+        "core_hours": 1000.0,  # 1,000 slides of 100 mm2, 9 s each on 2 cores at half speed
+        "hours": 100.0,
+        "terabytes": 0.5,
+        "money": 100.0,
+        "money_per_slide": 0.1,
+    }
 
 
 def test_another_score_makes_another_table(tmp_path: Path):
