@@ -24,6 +24,7 @@ FLOORS = [
     "guides",
     "networks",
     "files",
+    "colours",
     "safe_xml",
     "units",
     "errors",

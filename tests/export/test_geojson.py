@@ -9,6 +9,7 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
+from nuguide.colours import TYPE_COLOURS
 from nuguide.errors import OutputError
 from nuguide.export import geojson
 from nuguide.export.geojson import write_geojson
@@ -73,10 +74,11 @@ def test_types_keep_their_name_and_colour(tmp_path: Path, nuclei: pa.Table) -> N
     kinds = pa.array(["tumour", None, "tumour"], pa.string())
     typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
     path = tmp_path / "nuclei.geojson.gz"
-    write_geojson([typed], path, 0.25)
+    write_geojson([typed], path, 0.25, ["stroma", "tumour"])
     classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
     assert [kind["name"] for kind in classes] == ["tumour", "Nucleus", "tumour"]
-    assert classes[0] == classes[2]
+    assert [tuple(kind["color"]) for kind in classes[::2]] == [TYPE_COLOURS[1]] * 2
+    assert tuple(classes[1]["color"]) not in TYPE_COLOURS
 
 
 def test_many_pieces_make_one_collection(

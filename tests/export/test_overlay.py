@@ -39,6 +39,19 @@ def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
     assert not greenish(drawing[:, 125:]).any()
 
 
+def test_each_outline_has_its_colour(tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray) -> None:
+    colours = [(255, 0, 0), (0, 0, 255), (255, 0, 0)][: len(polygons)]
+    write_overlay(rgb, polygons, tmp_path / "overlay.png", colours)
+    drawing = read(tmp_path / "overlay.png").astype(int)
+    red, _, blue = np.moveaxis(drawing, -1, 0)
+    assert not greenish(drawing).any()
+    bluish = np.argwhere(blue > red + 90)
+    # Nucleus 2 alone: rows 20 to 32, columns 50 to 60, twice that in the drawing.
+    assert bluish.min(0) == pytest.approx((40, 100), abs=2)
+    assert bluish.max(0) == pytest.approx((63, 119), abs=2)
+    assert (red > blue + 90).any()
+
+
 def test_large_images_are_shrunk(
     tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 from nuguide.errors import OutputError
 from nuguide.export.distribution import MEASUREMENTS, Distribution, Measurement
 from nuguide.export.report import write_report
-from nuguide.nuclei.schema import empty_nuclei
+from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 
 RECORD: dict[str, Any] = {
     "configuration": {
@@ -72,6 +73,23 @@ def test_the_page_tells_what_was_found_and_how(
     assert page.tags.count("svg") == len(MEASUREMENTS)
     assert page.tags.count("rect") == 50 * len(MEASUREMENTS)
     assert not page.open
+
+
+def test_the_page_counts_the_types(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:
+    path = tmp_path / "report.html"
+    kinds = pa.array(["tumour", "stroma", "tumour"], pa.string())
+    typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
+    types = ["stroma", "tumour", "necrosis"]
+    write_report(RECORD, [typed, typed], [], path, area_mm2=0.5, types=types)
+    text = path.read_text()
+    counted = re.findall(r"<td>(\w+)</td><td>(\d+)</td><td>([\d.]+) %</td><td>(\d+)</td>", text)
+    assert counted == [
+        ("stroma", "2", "33.3", "4"),
+        ("tumour", "4", "66.7", "8"),
+        ("necrosis", "0", "0.0", "0"),
+    ]
+    write_report(RECORD, [nuclei], [], path, area_mm2=0.5)
+    assert "<h2>Types</h2>" not in path.read_text()
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:

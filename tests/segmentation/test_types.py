@@ -1,5 +1,8 @@
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fixtures.dark_model import DarkIsNucleus
+from nuguide.colours import TYPE_COLOURS
 from nuguide.models.model import Model
 from nuguide.segmentation.planning import Cut
+from nuguide.segmentation.record import read_record
 from nuguide.segmentation.run import segment_slide
 from nuguide.segmentation.types import types_of
 from nuguide.slides.reader import from_array
@@ -47,7 +52,7 @@ def discs() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 @pytest.mark.parametrize("region_px", [64, 1024])
 def test_each_nucleus_has_its_type_however_the_image_is_cut(
-    model: Model, discs: tuple[NDArray[np.uint8], NDArray[np.int64]], region_px: int
+    model: Model, discs: tuple[NDArray[np.uint8], NDArray[np.int64]], region_px: int, tmp_path: Path
 ):
     image, classes = discs
     card = model.card.model_copy(update={"classes": CLASSES})
@@ -58,3 +63,9 @@ def test_each_nucleus_has_its_type_however_the_image_is_cut(
     wanted = [CLASSES[number - 1] for number in classes[tuple(at)]]
     assert result.nuclei["type"].to_pylist() == wanted
     assert len(set(wanted)) == 3
+    folder = result.save(tmp_path / "out")
+    assert read_record(folder)["found"]["types"] == Counter(wanted)
+    drawing = cv2.imread(str(folder / "overlay.png"))[..., ::-1].reshape(-1, 3).astype(int)
+    for colour in TYPE_COLOURS[:3]:
+        nearest = np.abs(drawing - colour).max(1).min()  # lines are smoothed
+        assert nearest < 50, "each type is drawn in its colour"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nuguide.colours import TYPE_COLOURS
 from nuguide.datasets.base import Sample
 from nuguide.files import replacing
 
@@ -23,19 +24,7 @@ _CAPTION_PX = 26
 _GAP_PX = 8
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-# Seen on pink, purple and brown, and told apart by people who do not tell red from green.
-_COLOURS = np.array(
-    [
-        (0, 255, 60),
-        (255, 225, 25),
-        (0, 110, 255),
-        (0, 240, 240),
-        (255, 130, 0),
-        (255, 255, 255),
-        (190, 0, 0),
-    ],
-    np.uint8,
-)
+_COLOURS = np.array(TYPE_COLOURS, np.uint8)
 _NO_CLASS, _IGNORED = np.array((20, 20, 20), np.uint8), np.array((255, 255, 255), np.uint8)
 
 

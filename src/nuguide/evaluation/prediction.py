@@ -47,9 +47,9 @@ def predictor(model: Model, protocol: ProtocolName = "standard") -> Predictor:
 
 
 def _prediction(result: Result) -> Prediction:
-    if len(result.card.classes) < 2:
+    if not result.card.types:
         return Prediction(result.labels)
-    number = {name: k for k, name in enumerate(result.card.classes, start=1)}
+    number = {name: k for k, name in enumerate(result.card.types, start=1)}
     # Row i of the table is label i + 1; a nucleus may have no type.
     of_label = [0, *(number.get(name, 0) for name in result.nuclei["type"].to_pylist())]
     return Prediction(result.labels, np.array(of_label, np.int32)[result.labels])

@@ -2,8 +2,7 @@
 
 import gzip
 import json
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
+from nuguide.colours import Rgb, colours_of
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
@@ -32,23 +32,15 @@ MEASUREMENTS = {
 
 UNTYPED = "Nucleus"
 _UNTYPED_COLOUR = (0, 200, 0)
-_TYPE_COLOURS = (
-    (220, 50, 47),
-    (38, 139, 210),
-    (181, 137, 0),
-    (211, 54, 130),
-    (42, 161, 152),
-    (203, 75, 22),
-    (108, 113, 196),
-    (133, 153, 0),
-)
 _COORDINATE_DECIMALS = 2
 _MEASUREMENT_DECIMALS = 4
 _ROWS_AT_ONCE = 2048  # enough for columns to pay, and text is packed early in a small image too
 _GZIP_LEVEL = 4  # keeps pace with the text being made; level 6 takes more than twice as long
 
 
-def write_geojson(pieces: Iterable[pa.Table], path: Path, mpp: float) -> None:
+def write_geojson(
+    pieces: Iterable[pa.Table], path: Path, mpp: float, types: Sequence[str] = ()
+) -> None:
     """Write nuclei as a gzipped GeoJSON FeatureCollection of QuPath detections.
 
     Parameters
@@ -60,6 +52,9 @@ def write_geojson(pieces: Iterable[pa.Table], path: Path, mpp: float) -> None:
     mpp : float
         um/px of the full-resolution px in which the coordinates are; written as the member
         ``mpp`` of the collection, for readers other than QuPath.
+    types : sequence of str
+        Those that the model tells apart, in its order, which gives each its colour; another has
+        the colour of none.
 
     Raises
     ------
@@ -78,7 +73,7 @@ def write_geojson(pieces: Iterable[pa.Table], path: Path, mpp: float) -> None:
         gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
     ):
         packed.write(f'{{"type":"FeatureCollection","mpp":{mpp!r},"features":['.encode())
-        _write_alongside(packed, _texts(pieces))
+        _write_alongside(packed, _texts(pieces, colours_of(types)))
         packed.write(b"\n]}\n")
 
 
@@ -94,15 +89,15 @@ def _write_alongside(packed: gzip.GzipFile, texts: Iterator[memoryview]) -> None
             writing.result()
 
 
-def _texts(pieces: Iterable[pa.Table]) -> Iterator[memoryview]:
+def _texts(pieces: Iterable[pa.Table], colours: Mapping[str, Rgb]) -> Iterator[memoryview]:
     """Give the features of a few thousand nuclei at a time, with what separates them."""
     for number, nuclei in enumerate(regrouped(pieces, _ROWS_AT_ONCE)):
-        text = _characters(_features(nuclei.combine_chunks()))
+        text = _characters(_features(nuclei.combine_chunks(), colours))
         # Each feature begins with its separator; the first of all needs no comma.
         yield text if number else text[1:]
 
 
-def _features(nuclei: pa.Table) -> pa.StringArray:
+def _features(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
     """Word each nucleus as a GeoJSON feature, by whole columns: no loop over nuclei."""
     return _joined(
         ',\n{"type":"Feature","id":"',
@@ -110,7 +105,7 @@ def _features(nuclei: pa.Table) -> pa.StringArray:
         '","geometry":{"type":"Polygon","coordinates":[[[',
         _rings(nuclei["geometry"]),
         ']]]},"properties":{"objectType":"detection","classification":',
-        _classifications(nuclei["type"].combine_chunks()),
+        _classifications(nuclei["type"].combine_chunks(), colours),
         ',"measurements":{',
         _measurements(nuclei),
         "}}}",
@@ -139,17 +134,17 @@ def _measurements(nuclei: pa.Table) -> pa.StringArray:
     return pc.binary_join_element_wise(*members, ",", null_handling="skip")
 
 
-def _classifications(kinds: pa.StringArray) -> pa.StringArray:
+def _classifications(kinds: pa.StringArray, colours: Mapping[str, Rgb]) -> pa.StringArray:
     encoded = pc.dictionary_encode(kinds, null_encoding="encode")
-    words = pa.array([json.dumps(_classification(kind)) for kind in encoded.dictionary.to_pylist()])
+    found = encoded.dictionary.to_pylist()
+    words = pa.array([json.dumps(_classification(kind, colours)) for kind in found])
     return pc.take(words, encoded.indices)
 
 
-def _classification(kind: str | None) -> dict[str, Any]:
+def _classification(kind: str | None, colours: Mapping[str, Rgb]) -> dict[str, Any]:
     if kind is None:
         return {"name": UNTYPED, "color": _UNTYPED_COLOUR}
-    # By the name itself, so that a type keeps its colour from image to image.
-    return {"name": kind, "color": _TYPE_COLOURS[zlib.crc32(kind.encode()) % len(_TYPE_COLOURS)]}
+    return {"name": kind, "color": colours.get(kind, _UNTYPED_COLOUR)}
 
 
 def _joined(*parts: str | pa.StringArray) -> pa.StringArray:

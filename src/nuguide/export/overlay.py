@@ -1,5 +1,6 @@
 """The overlay: the image with the outlines drawn on it, to look at."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
+from nuguide.colours import Rgb
 from nuguide.files import replacing
 
 LONGEST_SIDE_PX = 3072
@@ -21,7 +23,12 @@ SUBPIXEL_BITS = 4
 """Of the coordinates that ``drawable_outlines`` returns; OpenCV's ``shift``."""
 
 
-def write_overlay(rgb: NDArray[np.uint8], polygons: NDArray[np.object_], path: Path) -> None:
+def write_overlay(
+    rgb: NDArray[np.uint8],
+    polygons: NDArray[np.object_],
+    path: Path,
+    colours: Sequence[Rgb] | None = None,
+) -> None:
     """Draw nuclei on an image and write a PNG.
 
     Parameters
@@ -34,6 +41,8 @@ def write_overlay(rgb: NDArray[np.uint8], polygons: NDArray[np.object_], path: P
         Ends in ``.png``. Its long side has at most ``LONGEST_SIDE_PX`` px; small images are
         enlarged twice, so that outlines do not hide what they enclose; beyond 4 megapixels it is
         drawn in 256 colours, chosen for the image: a third of the bytes, hardly another picture.
+    colours : sequence of Rgb, optional
+        Of each outline; None: bright green.
 
     Raises
     ------
@@ -45,20 +54,33 @@ def write_overlay(rgb: NDArray[np.uint8], polygons: NDArray[np.object_], path: P
     how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     drawing = cv2.resize(rgb, size, interpolation=how)
-    cv2.polylines(
-        drawing,
-        drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0])),
-        isClosed=True,
-        color=_OUTLINE_RGB,
-        thickness=1,
-        lineType=cv2.LINE_AA,
-        shift=SUBPIXEL_BITS,
-    )
+    outlines = drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0]))
+    for colour, of_colour in _by_colour(outlines, colours):
+        cv2.polylines(
+            drawing,
+            of_colour,
+            isClosed=True,
+            color=colour,
+            thickness=1,
+            lineType=cv2.LINE_AA,
+            shift=SUBPIXEL_BITS,
+        )
     picture = Image.fromarray(drawing)
     if size[0] * size[1] > _TRUE_COLOUR_UP_TO_PX:
         picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with replacing(path) as aside:
         picture.save(aside, format="png", compress_level=_ZLIB_LEVEL)
+
+
+def _by_colour(
+    outlines: list[NDArray[np.int32]], colours: Sequence[Rgb] | None
+) -> list[tuple[Rgb, list[NDArray[np.int32]]]]:
+    if colours is None:
+        return [(_OUTLINE_RGB, outlines)]
+    groups: dict[Rgb, list[NDArray[np.int32]]] = {}
+    for outline, colour in zip(outlines, colours, strict=True):
+        groups.setdefault(colour, []).append(outline)
+    return list(groups.items())
 
 
 def drawable_outlines(

@@ -1,6 +1,7 @@
 """The report of a run: one HTML page with what was found, how, and on what terms."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
+from nuguide.colours import colours_of
 from nuguide.export.distribution import MEASUREMENTS, Distribution
 from nuguide.export.page import page_templates, write_page
 
-MEASURED = tuple(measurement.column for measurement in MEASUREMENTS)
+MEASURED = (*(measurement.column for measurement in MEASUREMENTS), "type")
 """The columns of a nucleus table that a report reads."""
 
 _PICTURE_SIDE_PX = 1600
@@ -25,6 +27,7 @@ def write_report(
     path: Path,
     *,
     area_mm2: float,
+    types: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> None:
     """Write the page of a run.
@@ -43,6 +46,8 @@ def write_report(
         Ends in ``.html``.
     area_mm2 : float
         Area of tissue that was searched, mm2.
+    types : sequence of str
+        Those that the model tells apart, in its order; how many there are of each is told.
     warnings : sequence of str
         What a reader has to know before trusting the numbers.
 
@@ -51,10 +56,12 @@ def write_report(
     OutputError
         If ``path`` cannot be written.
     """
-    nuclei = 0
+    nuclei, counts = 0, Counter[str]()
     distributions = [Distribution(measurement) for measurement in MEASUREMENTS]
     for piece in pieces:
         nuclei += piece.num_rows
+        if types:
+            counts.update(piece["type"].drop_null().to_pylist())
         for distribution in distributions:
             distribution.add(piece)
     text = (
@@ -66,6 +73,7 @@ def write_report(
             sections={title: _lines(table) for title, table in record.items()},
             nuclei=nuclei,
             area_mm2=area_mm2,
+            types=[(name, colour, counts[name]) for name, colour in colours_of(types).items()],
             distributions=distributions,
             pictures=[(line, _shrunk(picture)) for line, picture in pictures],
             warnings=warnings,

@@ -199,6 +199,11 @@ class Card(_Part):
     scores: tuple[Score, ...] = ()
     notes: str = ""
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the types that it tells apart; empty if it finds nuclei alone."""
+        return self.classes if len(self.classes) > 1 else ()
+
     @field_validator("mpp")
     @classmethod
     def _microscopic(cls, mpp: float) -> float:
@@ -206,6 +211,16 @@ class Card(_Part):
             return checked_mpp(mpp, "mpp")
         except NuguideError as error:
             raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _a_name_for_each_type(self) -> Self:
+        n_types = self.network.options.get("n_types", 0)
+        if n_types != len(self.types):
+            raise ValueError(
+                f"network.options.n_types is {n_types} and classes are {list(self.classes)}; "
+                "expected a class for each type, and one, 'nucleus', without types"
+            )
+        return self
 
     def to_toml(self) -> str:
         """Return the card as TOML; what is None is left out."""

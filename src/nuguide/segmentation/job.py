@@ -203,7 +203,9 @@ class Job:
             write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
         give_back_memory()
         labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
-        write_outputs(self._folder, self.slide, self._outputs, labels, self._area.mask)
+        write_outputs(
+            self._folder, self.slide, self._outputs, labels, self._card.types, self._area.mask
+        )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
         found = summary(self._folder) | {
@@ -215,7 +217,7 @@ class Job:
         if self.slide.warnings:
             found["warnings"] = list(self.slide.warnings)
         record = record_of(self._configuration, found, self._card, self._backend)
-        write_page(self._folder, self.slide, record, self._area.mask)
+        write_page(self._folder, self.slide, record, self._card.types, self._area.mask)
         write_record(self._folder, record)
         self._ledger.close()
         remove_ledger(self._folder)

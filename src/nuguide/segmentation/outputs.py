@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
+from nuguide.colours import colours_of
 from nuguide.export.csv import write_csv
 from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
@@ -99,6 +100,7 @@ def write_outputs(
     slide: Slide,
     outputs: Outputs,
     labels: NDArray[np.int32] | None,
+    types: Sequence[str],
     tissue: Tissue | None = None,
 ) -> None:
     """Write what is made of the table of nuclei and of the label map.
@@ -113,33 +115,41 @@ def write_outputs(
         What there shall be.
     labels : ndarray or None
         (H, W) int32 of an image that lies in memory; None for a whole slide.
+    types : sequence of str
+        Those that the model tells apart, in its order.
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
-    draw = _picture(folder, slide, labels, tissue)
+    draw = _picture(folder, slide, labels, types, tissue)
     # Tables become text in compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
-        tables = beside.submit(_write_tables, folder, slide, outputs.csv)
+        tables = beside.submit(_write_tables, folder, slide, types, outputs.csv)
         _write_labels(folder, slide, outputs.label_file(slide), labels)
         draw()
         tables.result()
 
 
-def _write_tables(folder: Path, slide: Slide, csv: bool) -> None:
-    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp)
+def _write_tables(folder: Path, slide: Slide, types: Sequence[str], csv: bool) -> None:
+    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types)
     if csv:
         write_csv(read_pieces(folder), folder / CSV_FILE)
 
 
 def _picture(
-    folder: Path, slide: Slide, labels: NDArray[np.int32] | None, tissue: Tissue | None
+    folder: Path,
+    slide: Slide,
+    labels: NDArray[np.int32] | None,
+    types: Sequence[str],
+    tissue: Tissue | None,
 ) -> Callable[[], None]:
     """Read what the picture of an image needs; what is returned draws it."""
     if labels is not None:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        geometry = pq.read_table(folder / NUCLEI_FILE, columns=["geometry"])["geometry"]
-        polygons = shapely.from_wkb(geometry.to_numpy())
-        return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE)
+        nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["geometry", "type"])
+        polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
+        colour = colours_of(types)
+        colours = [colour[kind] for kind in nuclei["type"].to_pylist()] if types else None
+        return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
     # Before the tables are written: the two at once would be the peak of a large slide.
     thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
@@ -159,11 +169,15 @@ def _write_overview(
 
 
 def write_page(
-    folder: Path, slide: Slide, record: dict[str, Any], tissue: Tissue | None = None
+    folder: Path,
+    slide: Slide,
+    record: dict[str, Any],
+    types: Sequence[str],
+    tissue: Tissue | None = None,
 ) -> None:
     """Write the report of a folder in which all other files are; arguments as above."""
     told = {
-        OVERLAY_FILE: "Outlines of the nuclei",
+        OVERLAY_FILE: "Outlines of the nuclei, by type" if types else "Outlines of the nuclei",
         OVERVIEW_FILE: "Density of nuclei",
         TISSUE_FILE: "Tissue that was looked at",
     }
@@ -176,6 +190,7 @@ def write_page(
         pictures,
         folder / REPORT_FILE,
         area_mm2=area,
+        types=types,
         warnings=slide.warnings,
     )
 
@@ -201,9 +216,12 @@ def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Return how many nuclei a run folder holds, and their median area, um2, if there are any."""
-    areas = pq.read_table(folder / NUCLEI_FILE, columns=["area_um2"])["area_um2"].to_numpy()
-    found: dict[str, Any] = {"nuclei": len(areas)}
-    if len(areas):
-        found["median_area_um2"] = round(float(np.median(areas)), 2)
+    """Return how many nuclei a run folder holds, of each type, and their median area, um2."""
+    nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["area_um2", "type"])
+    found: dict[str, Any] = {"nuclei": nuclei.num_rows}
+    if nuclei.num_rows:
+        found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
+    counts = nuclei["type"].drop_null().value_counts().to_pylist()
+    if counts:
+        found["types"] = {each["values"]: each["counts"] for each in counts}
     return found

@@ -95,12 +95,12 @@ class Result:
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
-        write_outputs(folder, self.slide, outputs or Outputs(), self.labels)
+        write_outputs(folder, self.slide, outputs or Outputs(), self.labels, self.card.types)
         found = summary(folder) | {"seconds": round(self.seconds, 3)}
         if self.reason:
             found["reason"] = self.reason
         record = record_of(self.configuration, found, self.card, self.backend)
-        write_page(folder, self.slide, record)
+        write_page(folder, self.slide, record, self.card.types)
         write_record(folder, record)
         return folder
 

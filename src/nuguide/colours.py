@@ -1,0 +1,25 @@
+"""Colours of nuclei's types, the same wherever nuclei are drawn."""
+
+from collections.abc import Sequence
+
+Rgb = tuple[int, int, int]
+"""Red, green, blue, 0..255."""
+
+TYPE_COLOURS: tuple[Rgb, ...] = (
+    (0, 255, 60),
+    (255, 225, 25),
+    (0, 110, 255),
+    (0, 240, 240),
+    (255, 130, 0),
+    (255, 255, 255),
+    (190, 0, 0),
+)
+"""Of the first type, the second, ...; after the last they begin again.
+
+Seen on pink, purple and brown, and told apart by people who do not tell red from green.
+"""
+
+
+def colours_of(types: Sequence[str]) -> dict[str, Rgb]:
+    """Return the colour of each type by its name, given the types in their own order."""
+    return {name: TYPE_COLOURS[k % len(TYPE_COLOURS)] for k, name in enumerate(types)}
