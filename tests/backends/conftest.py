@@ -13,7 +13,7 @@ from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
 from nuguide.networks.registry import build_network
 
-HEADS = ("nuclei", "distance")
+HEADS = ("nuclei", "distance", "types")
 
 
 def _settled(network: nn.Module) -> nn.Module:
@@ -29,7 +29,7 @@ def _model(
     architecture: str, options: dict[str, Any], student: bool = False, **changes: Any
 ) -> Model:
     torch.manual_seed(0)
-    options = {"width": 2, "heads": HEADS, **options}
+    options = {"width": 2, "heads": HEADS, "n_types": 3, **options}
     guide = _settled(StudentGuide("tinyvit-sam", 0.5, (4, 4, 4, 4), 1)) if student else None
     card = Card(
         name="small",
@@ -37,6 +37,7 @@ def _model(
         description="random weights",
         licence="CC0-1.0",
         mpp=0.5,
+        classes=("one", "two", "three"),
         network={"architecture": architecture, "options": options},
         sha256="0" * 64,
         **changes,

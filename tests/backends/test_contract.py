@@ -44,7 +44,13 @@ def rgb() -> NDArray[np.uint8]:
 def largest_difference(one: Maps, other: Maps) -> float:
     assert one.distance is not None
     assert other.distance is not None
-    pairs = ((one.foreground, other.foreground), (one.distance, other.distance))
+    assert one.types is not None
+    assert other.types is not None
+    pairs = (
+        (one.foreground, other.foreground),
+        (one.distance, other.distance),
+        (one.types, other.types),
+    )
     return max(float(np.abs(x - y).max()) for x, y in pairs)
 
 
@@ -78,7 +84,7 @@ def test_a_network_that_reads_tokens_gives_the_same_logits_on_and_off_its_grid(
         tokens = torch.randn(1, 256, -(-height // 4), -(-width // 4), generator=random)
         with torch.inference_mode():
             expected, found = model.network(image, tokens), network(image, tokens)
-        for head in ("nuclei", "distance"):
+        for head in ("nuclei", "distance", "types"):
             assert (expected[head] - found[head]).abs().max() < TOLERANCE
 
 

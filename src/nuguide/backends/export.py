@@ -4,8 +4,9 @@ The graph has one input, ``image``: float32 (1, 3, H, W), RGB in 0..1 unless the
 any height and width, at the card's um/px. A network whose guide lies outside the model has a
 second one, ``tokens``: float32 (1, 256, h, w), the guide's tokens over exactly the image. Its
 outputs are logits of the image's size: ``nuclei`` (1, 2, H, W), background and nucleus, whose
-probability is sigmoid(nucleus - background); and, if the network has it, ``distance``
-(1, 1, H, W), the distance to the nucleus' border divided by the nucleus' largest.
+probability is sigmoid(nucleus - background); and, if the network has them, ``distance``
+(1, 1, H, W), the distance to the nucleus' border divided by the nucleus' largest, ``offsets``
+(1, 2, H, W) and ``types`` (1, K, H, W), see ``nuguide.networks.heads``.
 """
 
 import warnings
