@@ -26,8 +26,7 @@ import shapely
 from nuguide.export.csv import write_csv
 from nuguide.export.geojson import write_geojson
 from nuguide.export.table import write_table
-from nuguide.nuclei.morphometry import nucleus_ids, shapes_of
-from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.morphometry import described
 
 MPP = 0.25
 PIECE = 5_000
@@ -96,27 +95,14 @@ def synthetic(count: int, region: int) -> pa.Table:
     radius = rng.uniform(8, 24, (count, 1)) * (1 + 0.05 * rng.standard_normal((count, VERTICES)))
     centre = rng.uniform(50, SIDE_PX - 50, (count, 1, 2))
     points = centre + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    polygons = shapely.polygons(points)
-    shapes = shapes_of(polygons)
-    columns = {
-        "id": nucleus_ids(polygons, "synthetic"),
-        "geometry": shapely.to_wkb(polygons),
-        "centroid_x_px": shapes.centroid[:, 0],
-        "centroid_y_px": shapes.centroid[:, 1],
-        "centroid_x_um": shapes.centroid[:, 0] * MPP,
-        "centroid_y_um": shapes.centroid[:, 1] * MPP,
-        "area_um2": shapes.area * MPP**2,
-        "perimeter_um": shapes.perimeter * MPP,
-        "major_axis_um": shapes.major_axis * MPP,
-        "minor_axis_um": shapes.minor_axis * MPP,
-        "eccentricity": shapes.eccentricity,
-        "solidity": shapes.solidity,
-        "hematoxylin_od_mean": rng.uniform(0.1, 1.2, count),
-        "confidence": rng.uniform(0.5, 1.0, count),
-        "type": pa.nulls(count, pa.string()),
-        "region": np.full(count, region, np.int32),
-    }
-    return pa.table(columns, schema=SCHEMA)
+    return described(
+        shapely.polygons(points),
+        MPP,
+        stain=rng.uniform(0.1, 1.2, count),
+        confidence=rng.uniform(0.5, 1.0, count),
+        image_sha256="synthetic",
+        region=region,
+    )
 
 
 if __name__ == "__main__":

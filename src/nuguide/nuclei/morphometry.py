@@ -88,8 +88,49 @@ def measure(
     polygons = shapely.transform(
         outlines.polygons, lambda points: points * px_per_label + np.array([x, y], np.float64)
     )
-    shapes = shapes_of(polygons)
     stain, confidence = _means_inside(labels, outlines.labels, rgb, foreground)
+    return described(
+        polygons,
+        mpp,
+        stain=stain,
+        confidence=confidence,
+        image_sha256=image_sha256,
+        region=region,
+        types=None if types is None else types[outlines.labels],
+    )
+
+
+def described(
+    polygons: NDArray[np.object_],
+    mpp: float,
+    *,
+    stain: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+    image_sha256: str,
+    region: int = 0,
+    types: NDArray[np.object_] | None = None,
+) -> pa.Table:
+    """Put nuclei with these outlines into a table.
+
+    Parameters
+    ----------
+    polygons : ndarray
+        (N,) shapely polygons, full-resolution px (x, y).
+    mpp : float
+        um/px at full resolution.
+    stain, confidence : ndarray
+        (N,) mean optical density of haematoxylin, and mean probability of nucleus.
+    image_sha256, region
+        As in ``measure``.
+    types : ndarray, optional
+        (N,) str, the name of each one's type.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row a polygon, by ``SCHEMA``.
+    """
+    shapes = shapes_of(polygons)
     count = len(polygons)
     columns: dict[str, Any] = {
         "id": nucleus_ids(polygons, image_sha256),
@@ -106,7 +147,7 @@ def measure(
         "solidity": shapes.solidity,
         "hematoxylin_od_mean": stain,
         "confidence": confidence,
-        "type": pa.nulls(count, pa.string()) if types is None else types[outlines.labels],
+        "type": pa.nulls(count, pa.string()) if types is None else types,
         "region": np.full(count, region, np.int32),
     }
     return pa.table(columns, schema=SCHEMA)
