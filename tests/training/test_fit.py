@@ -32,8 +32,9 @@ from nuguide.training.finish import (
     load_trained,
     read_checkpoint,
 )
-from nuguide.training.fit import fit, fitted_on, is_finished, steps_done
+from nuguide.training.fit import fit, fitted_on
 from nuguide.training.module import DistillationTraining, SegmentationTraining
+from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 
 STEPS = 6  # three epochs

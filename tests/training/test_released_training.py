@@ -10,9 +10,10 @@ from nuguide.errors import RecipeError
 from nuguide.models.registry import load
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.finish import finish, read_checkpoint
-from nuguide.training.fit import fit, is_finished, steps_done
+from nuguide.training.fit import fit
 from nuguide.training.length import in_steps
 from nuguide.training.module import SegmentationTraining
+from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.recipe_file import read_recipe
 

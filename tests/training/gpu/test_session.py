@@ -16,7 +16,7 @@ from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
-from nuguide.training.fit import fit, is_finished, seconds_trained, steps_done
+from nuguide.training.fit import fit
 from nuguide.training.gpu.__main__ import seconds
 from nuguide.training.gpu.augmentation import Draws
 from nuguide.training.gpu.plan import read_pack
@@ -25,6 +25,7 @@ from nuguide.training.gpu.scoring import decode_there
 from nuguide.training.gpu.session import run_session
 from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
 from nuguide.training.gpu.unpack import unpack
+from nuguide.training.progress import is_finished, seconds_trained, steps_done
 from nuguide.training.targets import normalised_distance
 
 CPU = torch.device("cpu")

@@ -33,7 +33,8 @@ from nuguide.training.ablation.rows import (
     read_rows,
 )
 from nuguide.training.finish import load_trained
-from nuguide.training.fit import fit, fitted_on, precision_of, seconds_trained, steps_done
+from nuguide.training.fit import fit, fitted_on
+from nuguide.training.progress import precision_of, seconds_trained, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.teacher import CachedGuide, tokens_folder
 
