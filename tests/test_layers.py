@@ -25,6 +25,7 @@ FLOORS = [
     "networks",
     "files",
     "colours",
+    "faults",
     "safe_xml",
     "units",
     "errors",

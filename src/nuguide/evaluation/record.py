@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nuguide import __version__
 from nuguide.errors import InputError, OutputError
 from nuguide.evaluation.intervals import LEVEL, RESAMPLES, units_of
+from nuguide.faults import first_fault
 from nuguide.files import replacing
 
 MAX_BYTES = 64 << 20
@@ -246,11 +247,9 @@ def read_scores(path: Path) -> Scores:
     try:
         content = _File.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
         raise InputError(
-            f"{path} holds no scores ({where + ': ' if where else ''}{fault['msg']}); expected "
-            "what this version of nuguide evaluate writes with --json; evaluate again"
+            f"{path} holds no scores ({first_fault(error, 'files of scores')}); expected what this "
+            "version of nuguide evaluate writes with --json; evaluate again"
         ) from error
     return Scores(
         summaries={

@@ -7,12 +7,13 @@ its range or a missing licence is an error that names the field.
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nuguide.errors import ModelError, NuguideError
+from nuguide.faults import first_fault
 from nuguide.units import checked_mpp
 
 MAX_CARD_BYTES = 1 << 20
@@ -246,7 +247,9 @@ class Card(_Part):
             # JSON is the form in which pydantic's strict mode takes an array for a tuple.
             return cls.model_validate_json(json.dumps(tomllib.loads(text)))
         except ValidationError as error:
-            raise ModelError(f"{source}: {_first_fault(error)}; correct that field") from error
+            raise ModelError(
+                f"{source}: field {first_fault(error, 'cards')}; correct it"
+            ) from error
         except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
             raise ModelError(
                 f"{source} is not a card in TOML ({error}); expected strings, numbers, arrays and "
@@ -283,12 +286,3 @@ def read_card(path: Path) -> Card:
             "take the model from where it was published"
         ) from error
     return Card.from_toml(text, str(path))
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault: Any = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "card"
-    got = fault["input"]
-    shown = "" if isinstance(got, dict | list) else f" (got {str(got)[:80]!r})"
-    more = f", and {error.error_count() - 1} more faults" if error.error_count() > 1 else ""
-    return f"field {field}: {fault['msg']}{shown}{more}"

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide.errors import ModelError
+from nuguide.faults import first_fault
 
 MAX_CONFIG_BYTES = 1 << 20
 """Largest configuration that is read."""
@@ -79,11 +80,9 @@ class ReleasedConfig(BaseModel):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            name = ".".join(str(part) for part in fault["loc"])
             raise ModelError(
-                f"{source}: {name}: {fault['msg']} (got {str(settings.get(name))[:80]!r}); "
-                "expected the settings the checkpoint was trained with; give its config.json"
+                f"{source}: {first_fault(error, 'settings')}; expected those that the checkpoint "
+                "was trained with; give its config.json"
             ) from error
 
 

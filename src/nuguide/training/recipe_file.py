@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from nuguide.errors import RecipeError
+from nuguide.faults import first_fault
 from nuguide.training.recipe import Recipe
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
@@ -104,17 +105,6 @@ def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
             f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
             "tables; put it in quotes"
         ) from error
-
-
-def first_fault(error: ValidationError, what: str, skipped: int = 0) -> str:
-    """Word the first fault of ``what`` was read; leave out the first parts of its place."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"][skipped:])
-    if fault["type"] == "extra_forbidden":
-        return f"{where} is unknown; expected a key that {what} have"
-    got, message = fault["input"], fault["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(got, dict) else f" (got {str(got)[:80]!r})"
-    return f"{where}: {message}{shown}" if where else f"{message}{shown}"
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:

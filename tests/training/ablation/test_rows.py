@@ -69,7 +69,7 @@ def test_a_row_of_another_budget_is_refused(make_row, make_segmentation):
     ("content", "said"),
     [
         (b"{", "line 2: "),
-        (b'{"variant": "none"}', "line 2: seed Field required"),
+        (b'{"variant": "none"}', "line 2: seed: Field required"),
         (b"[]", "line 2: "),
         (b"\xff\xfe", "cannot be read"),
     ],

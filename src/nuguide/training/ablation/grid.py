@@ -10,9 +10,10 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nuguide.errors import RecipeError, nearest_names
+from nuguide.faults import first_fault
 from nuguide.models.card import Name, Text
 from nuguide.training.recipe import SegmentationRecipe
-from nuguide.training.recipe_file import first_fault, read_recipe
+from nuguide.training.recipe_file import read_recipe
 
 GRIDS = Path(__file__).parents[1] / "grids"
 """Folder of the grids that come with the package."""

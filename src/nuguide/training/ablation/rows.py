@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nuguide.datasets.base import Split
 from nuguide.errors import InputError, OutputError
 from nuguide.evaluation.protocols import ProtocolName
+from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing
 from nuguide.guides.controls import Control
 from nuguide.models.card import Text
@@ -144,11 +145,9 @@ def read_rows(file: Path) -> list[Row]:
         try:
             rows.append(Row.model_validate_json(line))
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in fault["loc"])
             raise InputError(
-                f"{file}, line {number}: {where} {fault['msg']}; expected a row of an ablation; "
-                "take the line out, and its run is scored again"
+                f"{file}, line {number}: {first_fault(error, 'rows')}; expected a row of an "
+                "ablation; take the line out, and its run is scored again"
             ) from error
     return rows
 
