@@ -27,5 +27,12 @@ def nuclei(labels: NDArray[np.int32], rgb: NDArray[np.uint8]) -> pa.Table:
     """Return the table of these nuclei at 0.25 um/px."""
     foreground = np.full(labels.shape, 0.9, np.float32)
     return measure(
-        labels, rgb, foreground, origin_px=(0, 0), px_per_label=1.0, mpp=0.25, image_sha256="ab"
+        labels,
+        rgb,
+        foreground,
+        origin_px=(0, 0),
+        px_per_label=1.0,
+        mpp=0.25,
+        image_sha256="ab",
+        calibrated=np.square,
     )

@@ -104,6 +104,16 @@ def test_a_number_that_is_none_is_left_out(tmp_path: Path, nuclei: pa.Table) -> 
     assert all(len(m) >= 9 for m in measurements)
 
 
+def test_a_measurement_that_is_not_there_is_left_out(tmp_path: Path, nuclei: pa.Table) -> None:
+    place = SCHEMA.get_field_index("match_probability")
+    known = pa.array([0.25, None, 0.75], pa.float64())
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([nuclei.set_column(place, SCHEMA.field(place), known)], path, 0.25)
+    measurements = [f["properties"]["measurements"] for f in read(path)["features"]]
+    assert [m.get("Match probability") for m in measurements] == [0.25, None, 0.75]
+    assert "Match probability" not in measurements[1]
+
+
 def test_a_type_of_any_characters_stays_one_name(tmp_path: Path, nuclei: pa.Table) -> None:
     hostile = pa.array(['"}],"x":[{"', "naïve\n", None], pa.string())
     typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), hostile)

@@ -47,6 +47,15 @@ def test_an_ellipse_is_measured_in_um() -> None:
     assert nucleus["type"] is None
 
 
+def test_a_calibrated_confidence_has_a_column_of_its_own() -> None:
+    labels = np.zeros((20, 20), np.int32)
+    labels[4:10, 6:14] = 3
+    assert row(measured(labels))["match_probability"] is None
+    nucleus = row(measured(labels, calibrated=lambda confidence: confidence**2))
+    assert nucleus["confidence"] == pytest.approx(0.75)
+    assert nucleus["match_probability"] == pytest.approx(0.75**2)
+
+
 def test_coordinates_are_full_resolution_px_wherever_the_region_lies() -> None:
     labels = np.zeros((20, 20), np.int32)
     labels[4:10, 6:14] = 3
@@ -98,7 +107,8 @@ def test_rows_go_by_label_and_keep_the_schema() -> None:
     table.validate(full=True)
     assert table.schema.equals(SCHEMA, check_metadata=True)
     assert table["area_um2"].to_numpy() == pytest.approx([9.0, 4.0])
-    assert not any(table[name].null_count for name in table.column_names if name != "type")
+    told = {"type", "match_probability"} ^ {*table.column_names}
+    assert not any(table[name].null_count for name in told), "the others are for some models"
 
 
 def test_nothing_gives_the_empty_table() -> None:

@@ -12,6 +12,7 @@ import typer
 from nuguide import __version__
 from nuguide.cli import (
     ablate,
+    calibrate,
     compare,
     data,
     evaluate,
@@ -47,6 +48,7 @@ app.command()(ablate.ablate)
 app.command()(reproduce.reproduce)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(calibrate.calibrate)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(guides.app, name="guides")

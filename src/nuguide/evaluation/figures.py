@@ -2,12 +2,14 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from nuguide.evaluation.calibration import Reliability
 from nuguide.evaluation.compare import Comparison
 from nuguide.evaluation.protocols import UNMASKED
 from nuguide.evaluation.record import Scores
@@ -45,6 +47,23 @@ def distribution(scores: Scores) -> Figure:
     axes.legend(
         handles[:3], labels[:3], ncols=3, frameon=False, loc="lower left", bbox_to_anchor=(0, 1)
     )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def reliability_figure(found: Sequence[Reliability]) -> Figure:
+    """Draw the share that matches against what was said, by tenths of the nuclei."""
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=_ZERO, lw=1)
+    for each, colour, mark in zip(found, _SERIES, _MARKS, strict=False):
+        said, share = [b.said for b in each.bins], [b.found for b in each.bins]
+        label = f"{each.name}, error {each.error.mean:.3f}"
+        axes.plot(said, share, mark, ls="-", color=colour, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_xlabel("said: mean over a tenth of the nuclei")
+    axes.set_ylabel("found: share that a true nucleus matches (IoU > 0.5)")
+    axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

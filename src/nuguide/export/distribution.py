@@ -32,7 +32,8 @@ MEASUREMENTS = (
     Measurement("area_um2", "Area", "µm²", 200.0),
     Measurement("eccentricity", "Eccentricity", "", 1.0),
     Measurement("hematoxylin_od_mean", "Haematoxylin", "optical density", 1.5),
-    Measurement("confidence", "Confidence (not calibrated)", "", 1.0),
+    Measurement("confidence", "Confidence", "", 1.0),
+    Measurement("match_probability", "Match probability", "", 1.0),
 )
 """What a report shows; the ranges are fixed, so that two reports can be laid side by side."""
 
@@ -63,12 +64,17 @@ class Distribution:
         self.counts += counts
         self.above += int((values > self.measurement.highest).sum())
 
+    @property
+    def total(self) -> int:
+        """Nuclei that were counted."""
+        return int(self.counts.sum()) + self.above
+
     def quantile(self, share: float) -> float | None:
         """Return the value below which a share of the nuclei lies, exact to a 400th of the range.
 
         None if it lies beyond the range, or there are no nuclei.
         """
-        sought = share * (self.counts.sum() + self.above)
+        sought = share * self.total
         below = np.concatenate([[0], np.cumsum(self.counts)])
         if not sought or sought > below[-1]:
             return None

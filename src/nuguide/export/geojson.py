@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "solidity": "Solidity",
     "hematoxylin_od_mean": "Hematoxylin OD mean",
     "confidence": "Confidence",
+    "match_probability": "Match probability",
     "centroid_x_um": "Centroid X µm",
     "centroid_y_um": "Centroid Y µm",
 }

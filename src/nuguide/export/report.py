@@ -74,7 +74,7 @@ def write_report(
             nuclei=nuclei,
             area_mm2=area_mm2,
             types=[(name, colour, counts[name]) for name, colour in colours_of(types).items()],
-            distributions=distributions,
+            distributions=[each for each in distributions if each.total],
             pictures=[(line, _shrunk(picture)) for line, picture in pictures],
             warnings=warnings,
         )

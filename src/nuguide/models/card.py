@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nuguide.errors import ModelError, NuguideError
 from nuguide.faults import first_fault
+from nuguide.models.calibration import Calibration
 from nuguide.units import checked_mpp
 
 MAX_CARD_BYTES = 1 << 20
@@ -173,6 +174,8 @@ class Card(_Part):
         Side of the tiles that a network which pools globally must run on, px; None: any region.
     network, guide, decoding : NetworkSpec, GuideSpec, Decoding
         What it is made of.
+    calibration : Calibration, optional
+        What a nucleus' confidence is worth; None: not known.
     sha256 : str
         Digest of the weight file's bytes.
     citation : str
@@ -195,6 +198,7 @@ class Card(_Part):
     network: NetworkSpec
     guide: GuideSpec = GuideSpec()
     decoding: Decoding = Decoding()
+    calibration: Calibration | None = None
     sha256: Sha256
     citation: str = ""
     scores: tuple[Score, ...] = ()

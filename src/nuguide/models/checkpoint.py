@@ -93,6 +93,18 @@ def write_model_files(weights: bytes, card: Card, folder: Path) -> None:
             aside.write_bytes(content)
 
 
+def write_card(card: Card, folder: Path) -> None:
+    """Replace the card of the model in ``folder``; its weights stay.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    with replacing(folder / CARD_FILE) as aside:
+        aside.write_text(card.to_toml(), encoding="utf-8")
+
+
 def refuse_existing(folder: Path) -> None:
     """Refuse a folder that holds a model already.
 

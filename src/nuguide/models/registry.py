@@ -54,6 +54,21 @@ def load(model: str | Path | Model = "default") -> Model:
         return for_inference(load_model_files(weights, card))
 
 
+def refuse_embedded(model: str) -> None:
+    """Refuse to change a model inside the package.
+
+    Raises
+    ------
+    ModelError
+        If ``model`` is one's name.
+    """
+    if model in embedded_models():
+        raise ModelError(
+            f"{model} lies inside the package; expected the folder of a model; make one with: "
+            f"nuguide models export {model} -o FOLDER"
+        )
+
+
 def load_card(model: str | Path) -> Card:
     """Read the card of a model, named as for ``load``, without its weights."""
     with ExitStack() as stack:

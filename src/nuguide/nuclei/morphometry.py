@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 from nuguide.nuclei.stains import hematoxylin_od
 
 _ID_DECIMALS = 3
+
+Calibrated = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From confidences, (N,), to probabilities that a true nucleus matches, (N,)."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def measure(
     image_sha256: str,
     region: int = 0,
     types: NDArray[np.object_] | None = None,
+    calibrated: Calibrated | None = None,
 ) -> pa.Table:
     """Measure every nucleus of a label map.
 
@@ -73,6 +78,8 @@ def measure(
         Written to the column ``region``.
     types : ndarray, optional
         (n + 1,) str, the name of each label's type; None where the model tells none apart.
+    calibrated : callable, optional
+        See ``Calibrated``; without it ``match_probability`` is null.
 
     Returns
     -------
@@ -97,6 +104,7 @@ def measure(
         image_sha256=image_sha256,
         region=region,
         types=None if types is None else types[outlines.labels],
+        calibrated=calibrated,
     )
 
 
@@ -109,6 +117,7 @@ def described(
     image_sha256: str,
     region: int = 0,
     types: NDArray[np.object_] | None = None,
+    calibrated: Calibrated | None = None,
 ) -> pa.Table:
     """Put nuclei with these outlines into a table.
 
@@ -120,7 +129,7 @@ def described(
         um/px at full resolution.
     stain, confidence : ndarray
         (N,) mean optical density of haematoxylin, and mean probability of nucleus.
-    image_sha256, region
+    image_sha256, region, calibrated
         As in ``measure``.
     types : ndarray, optional
         (N,) str, the name of each one's type.
@@ -147,6 +156,9 @@ def described(
         "solidity": shapes.solidity,
         "hematoxylin_od_mean": stain,
         "confidence": confidence,
+        "match_probability": (
+            pa.nulls(count, pa.float64()) if calibrated is None else calibrated(confidence)
+        ),
         "type": pa.nulls(count, pa.string()) if types is None else types,
         "region": np.full(count, region, np.int32),
     }

@@ -51,6 +51,14 @@ SCHEMA: pa.Schema = pa.schema(
             "1",
             "mean predicted probability of nucleus inside, 0 to 1; not calibrated",
         ),
+        _column(
+            "match_probability",
+            pa.float64(),
+            "1",
+            "probability, 0 to 1, that a true nucleus matches it (IoU > 0.5): its confidence, "
+            "calibrated as the model's card says, where it says so",
+            nullable=True,
+        ),
         _column("type", pa.string(), "", "class, where the model has classes", nullable=True),
         _column("region", pa.int32(), "", "index of the region that owns the nucleus"),
     ]

@@ -96,7 +96,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             scale,
         )
         labels = numbered(native, mine)
-        types = None
+        calibration, types = model.card.calibration, None
         if maps.types is not None:
             names = np.array(model.card.classes, np.object_)
             types = names[types_of(decoded, maps.types)][_numbers_before(labels, native)]
@@ -113,6 +113,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             image_sha256=slide.sha256,
             region=region.index,
             types=types,
+            calibrated=None if calibration is None else calibration.probability,
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fixtures.dark_model import dark_model
+from nuguide.datasets.base import Sample
+from nuguide.errors import InputError
+from nuguide.evaluation.calibration import (
+    Judged,
+    bins,
+    brier,
+    calibration_error,
+    fitted,
+    judged,
+    reliability,
+    tables,
+)
+from nuguide.models.calibration import Calibration
+
+
+@pytest.fixture
+def seen() -> Judged:
+    """Draw 20,000 nuclei that match as often as slope 2.5 and intercept -3 say."""
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.5, 0.98, 20_000)
+    truth = Calibration(slope=2.5, intercept=-3.0, n=1, data="drawn")
+    matched = random.random(20_000) < truth.probability(confidence)
+    return Judged(confidence, matched, random.integers(0, 8, 20_000))
+
+
+def test_what_made_the_matches_is_found_again(seen: Judged):
+    found = fitted(seen, "drawn, 8 images")
+    assert (found.slope, found.intercept) == pytest.approx((2.5, -3.0), abs=0.1)
+    assert (found.n, found.data) == (20_000, "drawn, 8 images")
+
+
+def test_the_calibrated_is_near_the_truth_and_the_confidence_is_not(seen: Judged):
+    as_it_is, calibrated = reliability(seen, fitted(seen, "drawn"))
+    assert as_it_is.error.mean > 0.1
+    assert calibrated.error.mean < 0.015
+    assert calibrated.error.low <= calibrated.error.high
+    assert calibrated.error.n == 8
+    assert calibrated.brier < as_it_is.brier
+    assert [table.row_count for table in tables([as_it_is, calibrated])] == [2, 10]
+    assert len(reliability(seen, None)) == 1
+
+
+def test_errors_of_a_few_nuclei_by_hand():
+    probability = np.repeat([0.25, 0.75], 20)
+    matched = np.repeat([True, False, True], [5, 15, 20])
+    seen = Judged(probability, matched, np.zeros(40, int))
+    found = bins(probability, matched)
+    assert sum(each.n for each in found) == 40
+    assert calibration_error(probability, seen).mean == pytest.approx((0 + 20 * 0.25) / 40, abs=0.2)
+    assert brier(probability, matched) == pytest.approx(
+        (5 * 0.75**2 + 15 * 0.25**2 + 20 * 0.25**2) / 40
+    )
+    perfect = Judged(matched.astype(float), matched, np.zeros(40, int))
+    assert calibration_error(perfect.confidence, perfect).mean == 0
+
+
+def test_too_few_nuclei_and_a_confidence_that_misleads_are_refused(seen: Judged):
+    few = Judged(seen.confidence[:40], seen.matched[:40], seen.image[:40])
+    with pytest.raises(InputError, match="expected 50 of each at least"):
+        fitted(few, "drawn")
+    with pytest.raises(InputError, match="greater confidence match less often"):
+        fitted(replace(seen, matched=~seen.matched), "drawn")
+
+
+def test_a_nucleus_is_judged_by_the_true_one_that_it_overlaps():
+    image = np.full((96, 200, 3), 255, np.uint8)
+    truth = np.zeros((96, 200), np.int32)
+    ignore = np.zeros((96, 200), bool)
+    for place in range(4):  # matched, not annotated, half as wide, under the ignore mask
+        image[30:60, 10 + 50 * place : 40 + 50 * place] = 20
+    truth[30:60, 10:40], truth[30:60, 110:122] = 5, 2
+    ignore[:, 150:] = True
+    sample = Sample("a", image, truth, 0.25, ignore=ignore)
+    seen = judged(dark_model(), [sample, replace(sample, name="b")])
+    assert seen.matched.tolist() == [True, False, False] * 2
+    assert seen.image.tolist() == [0, 0, 0, 1, 1, 1]
+    assert ((seen.confidence > 0.9) & (seen.confidence <= 1)).all()
+    blank = replace(sample, image=np.full_like(image, 255))
+    with pytest.raises(InputError, match="dark finds no nucleus"):
+        judged(dark_model(), [blank])
