@@ -13,7 +13,10 @@ def calibrate(
         str, typer.Argument(metavar="MODEL", help="Folder of a model; with --check also a name.")
     ],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A data set: any that nuguide data check names.")
+        list[Path],
+        typer.Argument(
+            metavar="DATA...", help="A data set, any that nuguide data check names; or several."
+        ),
     ],
     split: Annotated[
         Literal["fit", "validation", "train", "test", "all"],
@@ -59,7 +62,8 @@ def calibrate(
     seen = judged(loaded, shown)
     calibration = loaded.card.calibration
     if not check:
-        calibration = fitted(seen, f"{data.resolve().name} {split}, {seen.n_images} images")
+        names = ", ".join(each.resolve().name for each in data)
+        calibration = fitted(seen, f"{names} {split}, {seen.n_images} images")
         write_card(loaded.card.model_copy(update={"calibration": calibration}), Path(model))
     found = reliability(seen, calibration)
     console = Console(soft_wrap=True, markup=False, highlight=False)

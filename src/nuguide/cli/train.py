@@ -53,3 +53,7 @@ def train(
     made = finish(run)
     if made is not None:
         typer.echo(f"model            {made}")
+        # What a network was fitted on, it is surer of.
+        if chosen.split == "fit":
+            told = " ".join(str(each) for each in data)
+            typer.echo(f"not calibrated   nuguide calibrate {made} {told}")
