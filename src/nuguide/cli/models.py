@@ -77,6 +77,7 @@ def show(
         "guide": f"{card.guide.name or 'none'} ({card.guide.kind}{field})",
         "input": f"{card.channel_order}, {card.tile_px or 'any'} px",
         "decoding": ", ".join(f"{name} {value:g}" for name, value in card.decoding),
+        "confidence": str(card.calibration or "not calibrated"),
         "sha256": card.sha256,
         "citation": card.citation,
         "notes": card.notes,

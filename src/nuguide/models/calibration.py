@@ -43,6 +43,13 @@ class Calibration(BaseModel):
     n: Annotated[int, Field(ge=1)]
     data: Annotated[str, Field(min_length=1)]
 
+    def __str__(self) -> str:
+        """Word it in a line."""
+        return (
+            f"calibrated on {self.data} ({self.n:,} nuclei): slope {self.slope:g}, intercept "
+            f"{self.intercept:g}"
+        )
+
     def probability(self, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of a match, 0..1, for confidences, 0..1."""
         return np.asarray(

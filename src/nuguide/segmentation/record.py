@@ -40,8 +40,12 @@ def configuration_of(slide: Slide, model: Model, regions: Configuration) -> Conf
         How the image is cut, and which part of it is looked at.
     """
     card = model.card
-    less = {} if model.precision == "float32" else {"precision": model.precision}
-    return less | {
+    some: Configuration = {}
+    if model.precision != "float32":
+        some["precision"] = model.precision
+    if card.calibration is not None:
+        some["calibration"] = card.calibration.model_dump()
+    return some | {
         "image": str(slide.path) if slide.path else slide.name,
         "image_sha256": slide.sha256,
         "image_sha256_of": slide.sha256_of,
