@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -37,25 +38,31 @@ RUN_FILES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a network of random weights, which finds nuclei of some kind."""
+def small(folder: Path, heads: tuple[str, ...] = ("nuclei", "distance"), classes=()) -> Path:
+    """Write a network of random weights, which finds nuclei of some kind, into a folder."""
     import torch
 
     torch.manual_seed(0)
-    options = {"width": 2, "heads": ("nuclei", "distance")}
+    options = {"width": 2, "heads": heads, "n_types": len(classes)}
     card = Card(
         name="small",
         version="0",
         description="random weights",
         licence="CC0-1.0",
         mpp=0.5,
+        classes=classes or ("nucleus",),
         network=NetworkSpec(architecture="eunet3plus", options=options),
         sha256="0" * 64,
     )
-    folder = tmp_path_factory.mktemp("model")
-    save_model(Model(build_network("eunet3plus", **options).eval(), None, card), folder)
+    network = build_network("eunet3plus", **options).eval()
+    torch.nn.init.constant_(network.heads["nuclei"].bias[1:], 3.0)  # what it sees are nuclei
+    save_model(Model(network, None, card), folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
@@ -109,6 +116,16 @@ def test_one_image_writes_into_the_folder_itself(run: Run, picture: Path, tmp_pa
     assert "picture.png: " in ran.out
     assert "0.5 um/px, from --mpp" in ran.out
     assert str(tmp_path / "out") in ran.out
+
+
+def test_types_are_counted(run: Run, picture: Path, tmp_path: Path) -> None:
+    model = small(tmp_path / "model", ("nuclei", "distance", "types"), ("round", "long"))
+    ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", model=model)
+    assert ran.code == 0
+    (line,) = (line for line in ran.out.splitlines() if line.startswith("  types "))
+    counts = [int(number) for number in re.findall(r"(\d+) (?:round|long)", line)]
+    assert sum(counts) == int(re.search(r"(\d+) nuclei", ran.out)[1]) > 0
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_a_model_that_may_be_used_commercially(run: Run, picture: Path, tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def test_many_pixels_are_drawn_in_few_colours(
 
 def test_no_nuclei_leave_the_image(tmp_path: Path, rgb: np.ndarray) -> None:
     write_overlay(rgb, np.empty(0, object), tmp_path / "overlay.png")
+    write_overlay(rgb, np.empty(0, object), tmp_path / "typed.png", [])
+    assert (read(tmp_path / "typed.png") == read(tmp_path / "overlay.png")).all()
     assert (read(tmp_path / "overlay.png") == rgb[0, 0]).all()
 
 

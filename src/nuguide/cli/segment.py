@@ -252,6 +252,9 @@ def _report(image: Path, run: "Run") -> None:
     typer.echo(f"{image.name}: {run.count} nuclei in {run.seconds:.1f} s{again}")
     if run.count:
         typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
+        counts = sorted(run.types.items(), key=lambda item: -item[1])
+        if counts:
+            typer.echo(f"  types        {', '.join(f'{n:,} {kind}' for kind, n in counts)}")
     else:
         typer.echo(f"  none found   {run.reason}")
     typer.echo(f"  scale        {run.mpp:g} um/px, from {run.mpp_source}")

@@ -102,5 +102,5 @@ def drawable_outlines(
     """
     points, ring = shapely.get_coordinates(polygons, return_index=True)
     drawn = (points * scale - 0.5) * (1 << SUBPIXEL_BITS)
-    starts = np.flatnonzero(np.diff(ring, prepend=-1))[1:]
-    return np.split(np.round(drawn).astype(np.int32), starts)
+    starts = np.flatnonzero(np.diff(ring, prepend=-1))
+    return np.split(np.round(drawn).astype(np.int32), starts)[1:]  # nothing lies before the first

@@ -151,6 +151,11 @@ class Run:
         return float(self._found.get("median_area_um2", float("nan")))
 
     @property
+    def types(self) -> dict[str, int]:
+        """Nuclei of each type that occurs; empty where the model tells none apart."""
+        return dict(self._found.get("types", {}))
+
+    @property
     def seconds(self) -> float:
         """Wall time, s, of all attempts together."""
         return float(self._found["seconds"])
