@@ -24,7 +24,7 @@ from nuguide.slides.reader import from_array
 from nuguide.slides.regions import plan_regions
 
 GRID = {
-    "foreground_threshold": (0.4, 0.45, 0.5),
+    "foreground_threshold": (0.4, 0.45, 0.5, 0.55),
     "smoothing_um": (0.5, 0.75, 1.0),
     "prominence": (0.05, 0.08, 0.12, 0.16, 0.2),
 }
@@ -56,7 +56,12 @@ def main() -> None:
             scale = slide.mpp / model.card.mpp
             box = native_box(read, scale, slide.shape)
             labels, _ = to_native(
-                decode(maps, decoding), maps, decoding.foreground_threshold, read, box, scale
+                decode(maps, decoding),
+                maps.foreground,
+                decoding.foreground_threshold,
+                read,
+                box,
+                scale,
             )
             found = score(sample.labels, labels)
             scores.append([found["aji"], found["pq"], found["dice_foreground"]])

@@ -64,6 +64,7 @@ def test_the_controls_of_the_core_differ_from_cross_by_their_tokens_alone():
 
 def test_a_row_of_the_core_is_the_recipe_of_the_same_changes_by_hand():
     changes = {"steps": 900, "name": "distil-s0", "seed": 0, "losses.tokens": 0.5}
+    changes |= {"decoding.foreground_threshold": 0.5}
     changes |= {"network.options.fusion": "distil", "network.options.fusion_level": 4}
     changes |= {"guide.kind": "named", "guide.name": "tinyvit-sam", "guide.field_um": 128.0}
     core = {each.recipe.name: each.recipe for each in planned(read_grid("core"), "default")}
