@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError, ResolutionError
 from nuguide.guides.base import Embedding
-from nuguide.models.model import Model
+from nuguide.guides.frozen import FrozenSamGuide
+from nuguide.models.model import Model, NamedGuide
 from nuguide.segmentation.planning import Cut, grid_px
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.region import read_mirrored
@@ -148,6 +149,20 @@ def test_an_array_needs_its_scale(model: Model, tissue: Image) -> None:
 def test_an_unknown_device_is_one_line(model: Model) -> None:
     with pytest.raises(InputError, match="--device 'abacus'"):
         on_device(model, "abacus")
+
+
+def test_a_guide_by_name_goes_where_the_network_goes(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = torch.nn.Conv2d(3, 256, 16, 16)
+    guide = FrozenSamGuide(encoder, "tiny", "0" * 64, 128.0)
+    monkeypatch.setattr("nuguide.models.model.load_guide", lambda name, field_um: guide)
+    named = replace(model, guide=NamedGuide("tiny"))
+    assert named.guide.loaded is guide
+    assert encoder.weight.device.type == "cpu"
+    moved = on_device(named, "meta")  # a device that every torch has
+    assert moved.guide.loaded is guide
+    assert encoder.weight.device.type == "meta"
 
 
 @pytest.fixture(scope="module")

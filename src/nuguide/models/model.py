@@ -1,7 +1,8 @@
 """A model: a network ready to predict, the guide it listens to, and their card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from torch import nn
 
 from nuguide.errors import GuideError
 from nuguide.guides.base import Embedding, Guide
+from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.models.card import Card
 
@@ -52,10 +54,17 @@ class NamedGuide:
         A name in ``nuguide.guides.registry``.
     requested_field_um : float or None
         Side of the square of tissue that one pass shall take, um; None: the guide's own default.
+    device : str
+        Where its encoder runs, as torch names it.
     """
 
     name: str
     requested_field_um: float | None = None
+    device: str = "cpu"
+
+    def on(self, device: str) -> Self:
+        """Return this guide on another device."""
+        return replace(self, device=device)
 
     @cached_property
     def loaded(self) -> Guide:
@@ -69,7 +78,7 @@ class NamedGuide:
         guide = load_guide(self.name, field_um=self.requested_field_um)
         if guide is None:
             raise GuideError(f"{self.name!r} is no guide; expected one that encodes; name another")
-        return guide
+        return guide.to(self.device) if isinstance(guide, FrozenSamGuide) else guide
 
     @property
     def field_um(self) -> float | None:

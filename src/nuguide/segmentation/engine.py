@@ -3,14 +3,14 @@
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
 from nuguide.errors import InputError, NuguideError
 from nuguide.guides.student import StudentGuide
-from nuguide.models.model import Model
+from nuguide.models.model import Model, NamedGuide
 from nuguide.segmentation.planning import Cut, cut_for
 from nuguide.segmentation.region import Piece, Task, measured, predicted, read
 from nuguide.segmentation.resources import (
@@ -111,7 +111,7 @@ def local_engine(
 
 
 def on_device(model: Model, device: str) -> Model:
-    """Move a model's network, and its guide where that is a student, to a device.
+    """Move a model's network and its guide to a device.
 
     Raises
     ------
@@ -129,6 +129,8 @@ def on_device(model: Model, device: str) -> Model:
         ) from error
     if isinstance(model.guide, StudentGuide):
         model.guide.to(chosen)
+    if isinstance(model.guide, NamedGuide):
+        return replace(model, guide=model.guide.on(chosen))
     return model
 
 
