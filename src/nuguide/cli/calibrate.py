@@ -15,7 +15,7 @@ def calibrate(
     data: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATA...", help="A data set, any that nuguide data check names; or several."
+            metavar="DATA", help="A data set, any that nuguide data check names; or several."
         ),
     ],
     split: Annotated[
@@ -34,9 +34,10 @@ def calibrate(
         typer.Option(help="Also draw what was said against what was found (.svg or .png)."),
     ] = None,
 ) -> None:
-    """Find out how often a true nucleus matches one of a given confidence (IoU > 0.5).
+    """Calibrate a model's confidence on annotated images.
 
-    Written to the model's card, that gives every nucleus found later a match probability.
+    Asks how often a true nucleus matches one of a given confidence (IoU > 0.5) and writes it to
+    the model's card: every nucleus found later has a match probability.
     """
     from rich.console import Console
     from rich.progress import track
