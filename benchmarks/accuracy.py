@@ -1,58 +1,118 @@
-"""Make README's table of accuracy out of the scores in docs/results/accuracy/.
+"""Make README's tables of accuracy out of the scores in docs/results/accuracy/.
 
-    python benchmarks/accuracy.py --data MoNuSeg2018
+    python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS
 
-scores the embedded models on the test images anew (some minutes) and writes scores and table;
-without --data it writes the table alone.
+scores the embedded models anew (some minutes) and writes scores and tables; without --data it
+writes the tables alone.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from readme import README, as_table, with_table
+from pages import README, as_table, with_table
 
 from nuguide.cli.evaluate import evaluate
+from nuguide.datasets.base import Split
+from nuguide.datasets.opening import recognise
 from nuguide.evaluation.compare import compare
-from nuguide.evaluation.record import Summary, read_scores
+from nuguide.evaluation.record import Scores, Summary, read_scores
 from nuguide.evaluation.table import title_of
 
 RESULTS = README.parent / "docs/results/accuracy"
 MODELS = ("default", "guided", "open")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
+SHOWN_ELSEWHERE = ("dice_foreground", "aji", "pq")
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Images that models are scored on.
+
+    Attributes
+    ----------
+    name : str
+        Of the data set, as it is recognised.
+    split : Split
+        The part that is scored.
+    title : str
+        For a reader.
+    models : tuple of str
+        Those that have not been fitted on these images.
+    """
+
+    name: str
+    split: Split
+    title: str
+    models: tuple[str, ...]
+
+    def file(self, results: Path, model: str) -> Path:
+        """Return where the scores of a model lie."""
+        return results / self.name / f"{model}.json"
+
+    def scores(self, results: Path) -> dict[str, Scores]:
+        """Read the scores of all models, which are of the same images by the same rules."""
+        files = [self.file(results, model) for model in self.models]
+        found = compare([read_scores(file) for file in files], [str(file) for file in files])
+        return dict(zip(self.models, found.scores, strict=True))
+
+
+MONUSEG = Tissue("monuseg2018", "test", "MoNuSeg 2018 test", MODELS)
+ELSEWHERE = (
+    Tissue("consep", "test", "CoNSeP test (colon)", MODELS),
+    Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "guided")),
+)
+SETS = (MONUSEG, *ELSEWHERE)
 
 
 def main() -> None:
-    """Score where asked, then bring the table up to date."""
+    """Score where asked, then bring the tables up to date."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path)
-    chosen = parser.parse_args()
-    if chosen.data:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        for model in MODELS:
-            evaluate(model, chosen.data, split="test", json=RESULTS / f"{model}.json")
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    for data in parser.parse_args().data:
+        (tissue,) = (each for each in SETS if each.name == recognise(data).name)
+        for model in tissue.models:
+            file = tissue.file(RESULTS, model)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            evaluate(model, data, split=tissue.split, json=file)
     text = README.read_text(encoding="utf-8")
     README.write_text(updated(text, RESULTS), encoding="utf-8")
     print(README)
 
 
 def updated(text: str, results: Path) -> str:
-    """Return README's text with the table of these results."""
-    return with_table(text, table(results), "accuracy", "accuracy.py")
+    """Return README's text with the tables of these results."""
+    for name, made in (("accuracy", table), ("elsewhere", elsewhere)):
+        text = with_table(text, made(results), name, "accuracy.py")
+    return text
 
 
 def table(results: Path) -> str:
-    """Return the table, of scores that are of the same images by the same rules."""
-    files = [results / f"{model}.json" for model in MODELS]
-    comparison = compare([read_scores(file) for file in files], [str(file) for file in files])
-    reference, n = comparison.reference, len(comparison.reference.images)
-    heads = [f"mean over the {n} {reference.split} images", *(f"`{name}`" for name in MODELS)]
+    """Return the table of MoNuSeg's test images."""
+    scores = MONUSEG.scores(results)
+    n = len(scores["default"].images)
+    heads = [f"mean over the {n} test images", *(f"`{model}`" for model in MODELS)]
     rows = [
-        [title_of(name), *(value(scores.summaries[name]) for scores in comparison.scores)]
+        [title_of(name), *(value(scores[model].summaries[name]) for model in MODELS)]
         for name in SHOWN
     ]
     return as_table([heads, *rows])
+
+
+def elsewhere(results: Path) -> str:
+    """Return the table of other laboratories' tissue; a dash where a model was fitted on it."""
+    rows = [["mean over the images", *(f"`{model}`" for model in MODELS)]]
+    for tissue in ELSEWHERE:
+        scores = tissue.scores(results)
+        n = len(scores["default"].images)
+        for name in SHOWN_ELSEWHERE:
+            cells = (
+                value(scores[model].summaries[name]) if model in scores else "-" for model in MODELS
+            )
+            rows.append([f"{tissue.title}, n = {n}: {title_of(name)}", *cells])
+    return as_table(rows)
 
 
 def value(found: Summary) -> str:

@@ -45,8 +45,16 @@ def main() -> None:
     parser.add_argument(
         "--fitted-on",
         nargs=2,
+        action="append",
+        default=[],
         metavar=("TEXT", "IMAGES"),
-        help="where a run's --set split differs from its recipe's training_data",
+        help="where a run's --set split differs from its recipe's training_data: of each of them",
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs=2,
+        metavar=("MODEL", "TEXT"),
+        help="take the calibration of this model's card, and say what it was fitted to",
     )
     parser.add_argument("--guidance", type=Path)
     parser.add_argument("--student", type=Path)
@@ -68,9 +76,17 @@ def main() -> None:
         }
     )
     if chosen.fitted_on:
-        text, images = chosen.fitted_on
-        first = card.training_data[0].model_copy(update={"split": text, "n_images": int(images)})
-        card = card.model_copy(update={"training_data": (first, *card.training_data[1:])})
+        data = [
+            each.model_copy(update={"split": text, "n_images": int(images)})
+            for each, (text, images) in zip(card.training_data, chosen.fitted_on, strict=True)
+        ]
+        card = card.model_copy(update={"training_data": tuple(data)})
+    if chosen.calibration:
+        other, text = chosen.calibration
+        calibration = load_model_folder(Path(other)).card.calibration
+        card = card.model_copy(
+            update={"calibration": calibration.model_copy(update={"data": text})}
+        )
     with tempfile.TemporaryDirectory() as folder:
         save_model(replace(model, card=card), Path(folder))
         for made, suffix in ((WEIGHTS_FILE, "safetensors"), (CARD_FILE, "toml")):
@@ -80,7 +96,8 @@ def main() -> None:
 
 def measured(path: Path, what: str) -> list[Score]:
     found = json.loads(path.read_text())["scores"]
-    return [score(name, found[name], definition_of(name), what) for name in SHOWN]
+    typed = [name for name in found if name.startswith("pq_") or name == "mpq_plus"]
+    return [score(name, found[name], found[name]["definition"], what) for name in (*SHOWN, *typed)]
 
 
 def guidance_scores(path: Path) -> list[Score]:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from readme import README, as_table, with_table
+from pages import README, as_table, with_table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pipeline.json"
 

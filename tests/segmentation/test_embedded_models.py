@@ -32,12 +32,9 @@ def result(model: Model) -> Result:
 def test_a_card_says_what_a_user_must_know(name: str) -> None:
     card = nuguide.load(name).card
     trained_on = [data.name for data in card.training_data]
-    if name == "open":
-        assert card.licence == "CC0-1.0"
-        assert trained_on == ["DSB 2018, bright-field tissue", "NuCLS sample"]
-    else:
-        assert card.licence == "CC-BY-NC-SA-4.0"
-        assert trained_on == ["MoNuSeg 2018"]
+    data = {"open": ["DSB 2018, bright-field tissue", "NuCLS sample"]}
+    assert trained_on == data.get(name, ["MoNuSeg 2018"])
+    assert card.licence == ("CC0-1.0" if name == "open" else "CC-BY-NC-SA-4.0")
     assert card.mpp == 0.5
     names = {score.name for score in card.scores}
     assert {"dice_foreground", "aji", "pq"} <= names
@@ -47,6 +44,13 @@ def test_a_card_says_what_a_user_must_know(name: str) -> None:
 def test_a_guided_card_says_what_its_guide_is_worth() -> None:
     names = {score.name for score in nuguide.load("guided").card.scores}
     assert {"aji, guided", "aji, zeroed", "aji, shuffled", "aji, unguided"} <= names
+
+
+def test_a_confidence_of_the_default_has_its_worth(result: Result) -> None:
+    worth = result.nuclei["match_probability"].to_numpy()
+    order = np.argsort(result.nuclei["confidence"].to_numpy())
+    assert (np.diff(worth[order]) >= 0).all()
+    assert 0 < worth.min() < worth.max() < 1
 
 
 def test_commercial_users_have_a_model() -> None:

@@ -1,4 +1,4 @@
-"""Tables of README that are made of committed results: they stand between two marks."""
+"""Tables of README and pages that are made of committed results: they stand between two marks."""
 
 from pathlib import Path
 
@@ -25,5 +25,5 @@ def with_table(text: str, made: str, name: str, script: str) -> str:
     before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise SystemExit(f"README has no {begin.strip()} ... {end}; put the two marks in again")
+        raise SystemExit(f"there is no {begin.strip()} ... {end}; put the two marks in again")
     return f"{before}{begin}{made}{mark}{after}"
