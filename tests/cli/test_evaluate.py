@@ -35,7 +35,7 @@ def model_that_misses_the_first_nucleus(monkeypatch):
         labels = rgb[..., 0].astype(np.int32)
         return SimpleNamespace(labels=np.where(labels == 1, 0, labels), card=model.card)
 
-    card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",))
+    card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",), types=())
     model = SimpleNamespace(card=card, backend="torch", precision="float32")
     monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
     monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
