@@ -21,3 +21,16 @@ def test_the_scale_changes_size_and_keeps_the_rest():
 def test_any_scale_leaves_at_least_a_pixel(mpp: float, size: tuple[int, int]):
     sample = Sample("a", np.zeros((7, 9, 3), np.uint8), np.zeros((7, 9), np.int32), 0.25)
     assert resampled(sample, mpp).labels.shape == size
+
+
+def test_types_and_ambiguous_areas_come_along():
+    labels = np.zeros((40, 60), np.int32)
+    labels[4:20, 8:24], labels[24:36, 30:50] = 1, 2
+    types, ignore = np.where(labels == 2, 3, 0).astype(np.uint8), labels == 1
+    image = np.zeros((40, 60, 3), np.uint8)
+    half = resampled(Sample("a", image, labels, 0.25, types=types, ignore=ignore), 0.5)
+    assert (half.labels == 2).sum() == 6 * 10
+    np.testing.assert_array_equal(half.types, np.where(half.labels == 2, 3, 0))
+    np.testing.assert_array_equal(half.ignore, half.labels == 1)
+    plain = resampled(Sample("a", image, labels, 0.25), 0.5)
+    assert (plain.types, plain.ignore) == (None, None)
