@@ -116,6 +116,20 @@ def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Pa
     assert (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns == before, "finished is finished"
 
 
+def test_runs_by_steps_make_those_of_their_recipes(packed: Path, recipes, tmp_path: Path):
+    said: list[str] = []
+    folders = (packed, tmp_path / "runs", tmp_path / "out")
+    run_session(*folders, 90.0, by_steps=True, device="cpu", say=said.append)
+    assert said[0].startswith("2 runs of their recipes' steps on ")
+    results = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert [each["name"] for each in results] == [recipe.name for recipe in recipes]
+    for result, recipe in zip(results, recipes, strict=True):
+        assert result["finished"]
+        assert result["steps"] == recipe.steps
+        assert result["budget_seconds"] is None
+    assert len(unpack(tmp_path / "out", tmp_path / "here")) == 2
+
+
 class NoScorer:
     """A scorer that holds images and is never asked for scores."""
 

@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     train = steps.add_parser("train", help="train what was packed; the same again goes on")
     train.add_argument("--max-time", type=seconds, required=True, help="of this call: 90s, 9m, 1h")
     train.add_argument("--run-time", type=seconds, help="of each run, over all calls")
+    train.add_argument(
+        "--by-steps", action="store_true", help="each run makes its recipe's steps, whatever time"
+    )
     train.add_argument("--pack", type=Path, default=PACK, help="folder that was packed")
     train.add_argument("--runs", type=Path, default=STATES, help="keeps states between calls")
     train.add_argument("--out", type=Path, default=Path("work/gpu-out"), help="gets the results")
@@ -111,6 +114,7 @@ def _train(chosen: argparse.Namespace) -> None:
         chosen.out,
         chosen.max_time,
         run_seconds=chosen.run_time,
+        by_steps=chosen.by_steps,
         device=chosen.device,
         say=lambda line: print(line, flush=True),
     )

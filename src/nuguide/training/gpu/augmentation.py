@@ -8,6 +8,7 @@ the distances of the whole one.
 """
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,10 +102,16 @@ def _mirrored(at: Tensor, sizes: Tensor) -> Tensor:
 
 def sampled(maps: Tensor, coordinates: Tensor, mode: str = "bilinear") -> Tensor:
     """Read (B, C, H, W) at (B, h, w, 2), px (y, x): (B, C, h, w) float32."""
-    extent = torch.tensor(maps.shape[-2:], device=maps.device)
-    unit = (coordinates + 0.5) / extent * 2 - 1
+    height, width = maps.shape[-2:]
+    y, x = (
+        (coordinates[..., axis] + 0.5) * (2 / side) - 1 for axis, side in ((0, height), (1, width))
+    )
     return F.grid_sample(
-        maps.float(), unit.flip(-1), mode=mode, padding_mode="border", align_corners=False
+        maps.float(),
+        torch.stack([x, y], dim=-1),
+        mode=mode,
+        padding_mode="border",
+        align_corners=False,
     )
 
 
@@ -169,15 +176,9 @@ def stained(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
     if not chosen.stain:
         return image
     count = len(image)
-    unmixing, inverse = (
-        torch.tensor(matrix, dtype=torch.float32, device=image.device)
-        for matrix in (unit_stains(), np.linalg.inv(unit_stains()))
-    )
+    unmixing, inverse, others = _stains(image.device)
     density = -torch.log((image.clamp(0, 255) + 1) / 256)
     amounts = torch.einsum("bcyx,cs->bsyx", density, inverse)
-    others = torch.tensor(
-        np.stack(list(OTHER_STAINS.values())), dtype=torch.float32, device=image.device
-    )
     other = draws.uniform(0, 1, count, 1) < chosen.other_stain
     second = torch.where(other, others[draws.below(len(others), count)], unmixing[1])
     mixing = torch.stack([unmixing[0].expand(count, 3), second], dim=1)
@@ -192,6 +193,18 @@ def stained(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
     return (256 * torch.exp(-torch.einsum("bsyx,bsc->bcyx", amounts, mixing)) - 1).clamp(0, 255)
 
 
+@cache
+def _stains(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return unmixing matrix, inverse and other stains; to move them is to wait for the device."""
+    unmixing = unit_stains()
+    others = np.stack(list(OTHER_STAINS.values()))
+    made = [
+        torch.tensor(x, dtype=torch.float32).to(device)
+        for x in (unmixing, np.linalg.inv(unmixing), others)
+    ]
+    return made[0], made[1], made[2]
+
+
 def disturbed(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
     """Grey, brightness, contrast, blur and noise of (B, 3, n, n) in 0..255."""
     count = len(image)
@@ -199,8 +212,8 @@ def disturbed(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
     def by_chance(probability: float) -> Tensor:
         return draws.uniform(0, 1, count, 1, 1, 1) < probability
 
-    weights = torch.tensor([0.299, 0.587, 0.114], device=image.device).view(1, 3, 1, 1)
-    grey = (image * weights).sum(1, keepdim=True)
+    red, green, blue = (image[:, channel : channel + 1] for channel in range(3))
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
     image = torch.where(by_chance(chosen.grey), grey, image)
     mean = image.mean((1, 2, 3), keepdim=True)
     contrast = draws.uniform(0.8, 1.2, count, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""One training whose schedule runs over its time, resumable."""
+"""One training whose schedule runs over its time or its steps, resumable."""
 
 import copy
 import time
@@ -75,15 +75,15 @@ class Run:
     Parameters
     ----------
     recipe : SegmentationRecipe
-        All choices but the number of steps: the schedule runs over ``budget`` seconds.
+        All choices; its ``steps`` count where there is no ``budget``.
     tissue : Tissue
         What it is fitted on.
     guide : Guide or None
         Of the recipe.
     scorer : Scorer
         Holds the images of validation.
-    budget : float
-        Seconds of training.
+    budget : float or None
+        Seconds of training that the schedule runs over; None: it runs over the recipe's steps.
     state_file : Path
         Where the run is kept; if it is there, the run goes on from it.
 
@@ -99,7 +99,7 @@ class Run:
         tissue: Tissue,
         guide: Guide | None,
         scorer: Scorer,
-        budget: float,
+        budget: float | None,
         state_file: Path,
     ):
         self.recipe, self.tissue, self.scorer = recipe, tissue, scorer
@@ -112,6 +112,8 @@ class Run:
         self.precision = chosen_precision(recipe.precision, self.device)
         averaging = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
+        # It is looked at in every step, and looking at a number on the device waits for all before.
+        self.averaged.n_averaged = self.averaged.n_averaged.cpu()
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -125,10 +127,17 @@ class Run:
             self._resume()
 
     @property
+    def share(self) -> float:
+        """How much of the budget is used up; 1 and above: all."""
+        if self.budget is None:
+            return self.progress.step / self.recipe.steps
+        return self.progress.seconds / self.budget
+
+    @property
     def is_finished(self) -> bool:
-        """Whether its time is used up and its last validation done."""
+        """Whether its budget is used up and its last validation done."""
         done = self.progress.history
-        return self.progress.seconds >= self.budget and bool(done) and "last" in done[-1]
+        return self.share >= 1 and bool(done) and "last" in done[-1]
 
     def _fit_tokens(self, guide: Guide | None) -> tuple[Tensor | None, float]:
         if guide is None or self.student is not None:
@@ -160,7 +169,7 @@ class Run:
         """
         began, before, saved = time.monotonic(), self.progress.seconds, time.monotonic()
         draws = Draws(self.recipe.seed * 100_003 + self.progress.step, self.device)
-        while self.progress.seconds < self.budget and time.monotonic() < deadline:
+        while self.share < 1 and time.monotonic() < deadline:
             loss = self._step(draws)
             if self.progress.step % _LOOK_EVERY == 0:
                 self._look(float(loss))
@@ -170,16 +179,16 @@ class Run:
                 self._save()
                 saved = time.monotonic()
         self._collect(wait=True)
-        if self.progress.seconds >= self.budget and not self.is_finished:
+        if self.share >= 1 and not self.is_finished:
             self._validate(last=True)
             self._collect(wait=True)
         self._save()
 
     def _step(self, draws: Draws) -> Tensor:
-        recipe, share = self.recipe, self.progress.seconds / self.budget
+        recipe = self.recipe
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.learning_rate * rate(
-                self.progress.step, share, recipe.warmup_steps
+                self.progress.step, self.share, recipe.warmup_steps
             )
         batch, which, coordinates = draw_batch(
             self.tissue, recipe.mpp, recipe.batch, recipe.crop_px, recipe.augmentation, draws
@@ -220,9 +229,9 @@ class Run:
 
     def _validate_when_due(self) -> None:
         self._collect(wait=False)
-        due = self.budget / VALIDATIONS * (len(self.progress.history) + 1)
+        due = (len(self.progress.history) + 1) / VALIDATIONS
         # The last one waits for the end of training.
-        if self._waiting is None and due <= self.progress.seconds < self.budget:
+        if self._waiting is None and due <= self.share < 1:
             self._validate(last=False)
 
     def _validate(self, last: bool) -> None:
@@ -263,3 +272,9 @@ class Run:
         self.averaged.load_state_dict(content["averaged"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.best, self.progress = content["best"], Progress(**content["progress"])
+
+
+def best_weights(state_file: Path) -> State:
+    """Return the averaged weights of a run's best validation, on the CPU."""
+    best: State = torch.load(state_file, map_location="cpu", weights_only=True)["best"]
+    return best

@@ -90,8 +90,8 @@ class Scorer:
         ]
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the processes, after what they are at."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def workers_for(cores: int) -> int:

@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from nuguide.errors import InputError
 from nuguide.files import make_folder, replacing
 from nuguide.training.gpu.pieces import write_pieces
 from nuguide.training.gpu.plan import Pack, read_pack
-from nuguide.training.gpu.run import Run, State
+from nuguide.training.gpu.run import Run, best_weights
 from nuguide.training.gpu.scoring import Scorer, workers_for
 from nuguide.training.gpu.tissue import build_guide, read_tissue, read_validation
 
@@ -26,6 +27,9 @@ RESERVE = 20.0
 
 Say = Callable[[str], None]
 
+Result = dict[str, Any]
+"""What ``scores.json`` says of a run."""
+
 
 def run_session(
     folder: Path,
@@ -34,6 +38,7 @@ def run_session(
     seconds: float,
     *,
     run_seconds: float | None = None,
+    by_steps: bool = False,
     device: str = "auto",
     say: Say = lambda line: None,
 ) -> None:
@@ -51,6 +56,8 @@ def run_session(
         Time of this call, from its start, all in all.
     run_seconds : float, optional
         Time of each run over all calls; None: this call's, shared equally. The same in every call.
+    by_steps : bool
+        Give each run the steps of its recipe in place of a time.
     device : str
         ``auto`` takes a GPU if there is one.
     say : callable
@@ -61,36 +68,62 @@ def run_session(
     NuguideError
         If the pack is damaged, a folder cannot be written, or a loss is not finite.
     """
-    began = time.monotonic()
+    ends = time.monotonic() + seconds - min(RESERVE, seconds / 4)
     chosen = _device(device)
-    pack = read_pack(folder)
     make_folder(runs, "give another --runs")
-    reserve = min(RESERVE, seconds / 4)
-    budget = run_seconds or _remembered(runs, (seconds - reserve) / len(pack.recipes))
-    tissue, validation = read_tissue(pack, chosen), read_validation(pack)
-    say(f"{len(pack.recipes)} runs of {budget:.0f} s on {_device_name(chosen)}")
-    scorer = Scorer(validation, pack.recipes[0].mpp, workers_for(os.cpu_count() or 1))
-    results: list[dict[str, Any]] = []
-    states: dict[str, State] = {}
-    try:
-        for recipe in pack.recipes:
-            state_file = runs / f"{recipe.name}.pt"
-            if time.monotonic() > began + seconds - reserve and not state_file.is_file():
-                say(f"{recipe.name}: no time left; call again")
-                results.append({"name": recipe.name, "finished": False})
-                _write(results, states, out)
-                continue
-            guide = build_guide(pack, recipe, chosen)
-            run = Run(recipe, tissue, guide, scorer, budget, state_file)
+    names = [recipe.name for recipe in read_pack(folder).recipes]
+    budget = run_seconds or _remembered(runs, (ends - time.monotonic()) / len(names))
+    given = None if by_steps else budget
+    told = "their recipes' steps" if given is None else f"{given:.0f} s"
+    say(f"{len(names)} runs of {told} on {_device_name(chosen)}")
+    bench = Bench(folder, runs, given, ends, chosen)
+    results: list[Result] = []
+    for name in names:
+        results.append(bench.train(name))
+        say(_line(results[-1]))
+        _write(results, runs, out)
+
+
+class Bench:
+    """What the runs of a call share: a device with the tissue on it.
+
+    Parameters
+    ----------
+    folder, runs : Path
+        The pack, and what keeps the runs' states.
+    budget : float or None
+        Seconds of each run; None: its recipe's steps.
+    ends : float
+        The ``time.monotonic()`` at which training stops.
+    device : torch.device
+        Where.
+    """
+
+    def __init__(
+        self, folder: Path, runs: Path, budget: float | None, ends: float, device: torch.device
+    ):
+        self.runs, self.budget, self.ends, self.device = runs, budget, ends, device
+        self.pack = read_pack(folder)
+        self.recipes = {recipe.name: recipe for recipe in self.pack.recipes}
+        self.tissue = read_tissue(self.pack, self.device)
+        self.validation = read_validation(self.pack)
+
+    def train(self, name: str) -> Result:
+        """Train a run until its budget or the time is used up; return what it reached."""
+        recipe, state_file = self.recipes[name], _state_file(self.runs, name)
+        if time.monotonic() > self.ends and not state_file.is_file():
+            return {"name": name, "finished": False}
+        guide = build_guide(self.pack, recipe, self.device)
+        workers = workers_for(os.cpu_count() or 1)
+        with closing(Scorer(self.validation, recipe.mpp, workers)) as scorer:
+            run = Run(recipe, self.tissue, guide, scorer, self.budget, state_file)
             if not run.is_finished:
-                run.train(began + seconds - reserve)
-            if run.best is not None:
-                states[recipe.name] = run.best
-            results.append(_result(pack, run, chosen))
-            say(_line(results[-1]))
-            _write(results, states, out)
-    finally:
-        scorer.close()
+                run.train(self.ends)
+        return _result(self.pack, run, self.device)
+
+
+def _state_file(runs: Path, name: str) -> Path:
+    return runs / f"{name}.pt"
 
 
 def _device(name: str) -> torch.device:
@@ -118,7 +151,7 @@ def _remembered(runs: Path, seconds: float) -> float:
     return seconds
 
 
-def _result(pack: Pack, run: Run, device: torch.device) -> dict[str, Any]:
+def _result(pack: Pack, run: Run, device: torch.device) -> Result:
     progress = run.progress
     best = max(progress.history, key=lambda each: each["aji"], default=None)
     return {
@@ -146,7 +179,9 @@ def _result(pack: Pack, run: Run, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _line(result: dict[str, Any]) -> str:
+def _line(result: Result) -> str:
+    if "steps" not in result:
+        return f"{result['name']}: no time left; call again"
     best = result["best"]
     shown = "not validated yet" if best is None else f"AJI {best['aji']:.4f} PQ {best['pq']:.4f}"
     state = "finished" if result["finished"] else "goes on with the next call"
@@ -157,8 +192,10 @@ def _line(result: dict[str, Any]) -> str:
     )
 
 
-def _write(results: list[dict[str, Any]], states: dict[str, State], out: Path) -> None:
+def _write(results: Sequence[Result], runs: Path, out: Path) -> None:
     """Write what there is after every run: a call may be cut short."""
+    validated = [each["name"] for each in results if each.get("best")]
+    states = {name: best_weights(_state_file(runs, name)) for name in validated}
     places = write_pieces(states, out)
     rows = [{**each, "weights": places.get(each["name"], [])} for each in results]
     with replacing(out / SCORES_FILE, "give another --out") as aside:
