@@ -2,10 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from nuguide.errors import InputError
-from nuguide.training.ablation.figure import write_report
+from nuguide.training.ablation.figure import forest, write_report
 from nuguide.training.ablation.grid import Grid
 from nuguide.training.ablation.table import HEADINGS, as_markdown, as_tables, entries, footnotes
 
@@ -87,6 +88,18 @@ def test_the_report_holds_table_and_figures(grid: Grid, rows: list, tmp_path: Pa
     assert "few - cross" in forest
     again = write_report(found, tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def test_the_legend_lies_inside_the_figure(grid: Grid, rows: list, make_row):
+    both = {"zeroed": [0.1, 0.2], "shuffled": [0.1, 0.2]}
+    guided = make_row("cross", 0, [0.63, 0.53], controls=both)
+    figure = forest(entries(grid, [*rows[1:3], guided]))
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 3
+    inside, box = figure.bbox, legend.get_window_extent()
+    assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+    assert inside.y0 <= box.y0 < box.y1 <= inside.y1
 
 
 def test_without_a_difference_there_is_nothing_to_draw(grid: Grid, rows: list, tmp_path: Path):

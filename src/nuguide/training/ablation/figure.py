@@ -59,9 +59,8 @@ def forest(found: Sequence[Entry]) -> Figure:
     axes.set_xlabel(f"difference in AJI ({seeds} seeds, {shown[0].n_images} images)")
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    axes.legend(
-        once.values(), once, ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1)
-    )
+    # Of the figure, not of the axes, beside whose names there is too little room for it.
+    figure.legend(once.values(), once, ncols=2, frameon=False, loc="outside upper left")
     axes.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
