@@ -22,7 +22,7 @@ from nuguide.training.gpu.augmentation import Draws
 from nuguide.training.gpu.plan import read_pack
 from nuguide.training.gpu.run import Run
 from nuguide.training.gpu.scoring import decode_there
-from nuguide.training.gpu.session import run_session
+from nuguide.training.gpu.session import run_session, share_of
 from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
 from nuguide.training.gpu.unpack import unpack
 from nuguide.training.progress import is_finished, seconds_trained, steps_done
@@ -128,6 +128,13 @@ def test_runs_by_steps_make_those_of_their_recipes(packed: Path, recipes, tmp_pa
         assert result["steps"] == recipe.steps
         assert result["budget_seconds"] is None
     assert len(unpack(tmp_path / "out", tmp_path / "here")) == 2
+
+
+@pytest.mark.parametrize(("seconds", "runs", "each"), [(400, 4, 90), (520, 1, 510), (40, 2, 15)])
+def test_runs_share_a_call_and_leave_room_beside_their_trainings(
+    seconds: float, runs: int, each: float
+):
+    assert share_of(seconds, runs) == each
 
 
 class NoScorer:
