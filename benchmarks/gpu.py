@@ -26,15 +26,15 @@ AREAS_MM2 = (0.25, 1.0, 10.0)
 
 def main() -> None:
     chosen = arguments()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        raise SystemExit("there is no GPU; expected a CUDA device; time the cores with pipeline.py")
     report: dict[str, Any] = {
-        "machine": {**machine(torch.get_num_threads()), "gpu": device},
+        "machine": {**machine(torch.get_num_threads()), "gpu": torch.cuda.get_device_name()},
         "model": chosen.model,
         "gpu": [timed(mm2, chosen.model, "auto", chosen.repeats) for mm2 in chosen.mm2],
         "cpu": [timed(chosen.mm2[0], chosen.model, "cpu", chosen.repeats)],
     }
-    if device:
-        report["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    report["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
     print(json.dumps(report, indent=1))
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -121,6 +121,7 @@ def test_runs_by_steps_make_those_of_their_recipes(packed: Path, recipes, tmp_pa
     folders = (packed, tmp_path / "runs", tmp_path / "out")
     run_session(*folders, 90.0, by_steps=True, device="cpu", say=said.append)
     assert said[0].startswith("2 runs of their recipes' steps on ")
+    assert not (tmp_path / "runs" / "budget.json").exists(), "there is no time to remember"
     results = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert [each["name"] for each in results] == [recipe.name for recipe in recipes]
     for result, recipe in zip(results, recipes, strict=True):

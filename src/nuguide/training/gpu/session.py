@@ -78,11 +78,12 @@ def run_session(
     chosen = _device(device)
     make_folder(runs, "give another --runs")
     names = [recipe.name for recipe in read_pack(folder).recipes]
-    budget = run_seconds or _remembered(runs, share_of(ends - time.monotonic(), len(names)))
-    given = None if by_steps else budget
-    told = "their recipes' steps" if given is None else f"{given:.0f} s"
+    budget = None if by_steps else run_seconds
+    if not by_steps and budget is None:
+        budget = _remembered(runs, share_of(ends - time.monotonic(), len(names)))
+    told = "their recipes' steps" if budget is None else f"{budget:.0f} s"
     say(f"{len(names)} runs of {told} on {_device_name(chosen)}")
-    bench = Bench(folder, runs, given, ends, chosen)
+    bench = Bench(folder, runs, budget, ends, chosen)
     results: list[Result] = []
     for name in names:
         results.append(bench.train(name))
