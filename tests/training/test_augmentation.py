@@ -78,6 +78,15 @@ def test_without_change_a_crop_is_the_resampled_image_turned_by_quarters_or_mirr
     assert seen == set(range(8)), "all eight ways to lay a slide on the stage are drawn"
 
 
+def test_an_upright_crop_is_the_resampled_image_as_it_lies(sample):
+    size = sample.image.shape[0] // 2
+    plain = cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_AREA).astype(int)
+    upright = STILL.model_copy(update={"upright": True})
+    for seed in range(20):
+        image, _ = view(sample, crop_coordinates(sample, 0.5, size, upright, random(seed)))
+        assert np.abs(image.astype(int) - plain).max() <= 1
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,11 @@ from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
-from nuguide.models.checkpoint import load_model_folder
-from nuguide.models.registry import load
+from nuguide.guides.fields import encode_extent
+from nuguide.guides.student import StudentGuide
+from nuguide.models.card import TrainingData
+from nuguide.models.checkpoint import load_model_folder, save_model
+from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.claim import refuse_another_run
@@ -430,6 +434,69 @@ def test_types_that_the_data_do_not_have_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+SEEN = TrainingData(name="one", licence="CC0-1.0", split="all", n_images=1, citation="none")
+
+
+@pytest.fixture(scope="module")
+def model_before(whole: Path, tmp_path_factory) -> Path:
+    """Return the folder of the unguided run's model, whose card names what it has seen."""
+    model = load_trained(whole)
+    card = model.card.model_copy(update={"training_data": (SEEN,)})
+    folder = tmp_path_factory.mktemp("models") / "before"
+    save_model(replace(model, card=card), folder)
+    return folder
+
+
+def test_types_alone_are_learned_and_all_else_stays_the_models(
+    typed, model_before: Path, tmp_path: Path, sample
+):
+    """To the bit: neither gradient, batch norm, dropout nor the moving average moves it."""
+    write_consep(tmp_path / "consep", size=128)
+    run = tmp_path / "run"
+    start = {"model": str(model_before), "train": ["types"]}
+    told = [SEEN.model_copy(update={"name": "two"}).model_dump(), SEEN.model_dump()]
+    fit(typed(start=start, training_data=told), tmp_path / "consep", run, progress=False)
+    assert change_of_weights(run, "network.heads.types") > 1e-4
+    finish(run)
+    before, after = (load_plain(folder) for folder in (model_before, run / "model"))
+    new = after.network.state_dict()
+    for key, value in before.network.state_dict().items():
+        assert torch.equal(new.pop(key), value), key
+    assert set(new) == {"heads.types.weight", "heads.types.bias"}
+    for field in ("foreground", "distance"):
+        maps = [getattr(predict_maps(model, sample.image), field) for model in (before, after)]
+        np.testing.assert_allclose(*maps, atol=1e-6)
+    assert [each.name for each in after.card.training_data] == ["one", "two"]
+    assert [float(row["validation_mpq_plus"]) for row in rows(run) if row["validation_mpq_plus"]]
+
+
+def test_the_best_of_types_alone_is_the_best_by_types(typed, model_before: Path, tmp_path: Path):
+    write_consep(tmp_path / "consep", size=128)
+    start = {"model": str(model_before), "train": ["types"]}
+    fit(typed(start=start, steps=STEPS), tmp_path / "consep", tmp_path / "run", progress=False)
+    scores = [
+        float(r["validation_mpq_plus"]) for r in rows(tmp_path / "run") if r["validation_aji"]
+    ]
+    best = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    (kept,) = (
+        state["best_model_score"]
+        for state in best["callbacks"].values()
+        if state.get("monitor") == "validation_mpq_plus"
+    )
+    assert float(kept) == pytest.approx(max(scores), abs=1e-6)
+
+
+def test_types_alone_need_types_in_validation(
+    data, typed, model_before: Path, tmp_path: Path, monkeypatch
+):
+    write_consep(tmp_path / "consep", size=128)
+    plain = list(open_dataset(data, "validation"))
+    monkeypatch.setattr("nuguide.training.fit._validation", lambda data: plain)
+    recipe = typed(start={"model": str(model_before), "train": ["types"]})
+    with pytest.raises(RecipeError, match="the images of validation have no types"):
+        fit(recipe, tmp_path / "consep", tmp_path / "run", progress=False)
+
+
 def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, sample):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -458,6 +525,39 @@ def test_a_student_is_distilled(student_run: Path, fake_teacher):
     # Two images to fit on and one of validation, one field each: the teacher is asked once.
     assert fake_teacher.calls == 3
     assert len(list((student_run.parent / "tokens").iterdir())) == 3
+
+
+def test_a_student_of_every_way_learns_what_the_teacher_says_of_the_turned_image(
+    data, make_distillation, fake_teacher, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    given: list[DistillationTraining] = []
+    monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
+    upright = {"rotate": False, "upright": True}
+    fit(make_distillation(every_way=True, augmentation=upright), data, tmp_path / "run")
+    (module,) = given
+    assert (len(module.fit_samples), len(module.validation_samples)) == (16, 1)
+    for sample, tokens in zip(module.fit_samples, module.tokens, strict=True):
+        taught = encode_extent(fake_teacher, sample.image, sample.mpp).values[0]
+        assert torch.equal(tokens.values, taught.half())
+
+
+def test_plain_tokens_of_a_student_are_read_at_the_crop_and_no_pixel_of_it(
+    data, make_guided, student_run: Path, tmp_path: Path, monkeypatch, tokens_seen
+):
+    """As a named guide's are: whole images are encoded, two to fit on and one of validation."""
+    shapes: list[torch.Size] = []
+    forward = StudentGuide.forward
+
+    def watched(self, image):
+        shapes.append(image.shape)
+        return forward(self, image)
+
+    monkeypatch.setattr(StudentGuide, "forward", watched)
+    fit(make_guided(student_run, steps=2, plain_tokens=True), data, tmp_path / "run")
+    assert shapes == [(1, 3, 64, 64)] * 3
+    assert len(tokens_seen["training"]) == 2
+    assert all(each.any() for each in tokens_seen["training"])
 
 
 def test_a_guide_inside_a_network_in_training_stays_as_it_was(

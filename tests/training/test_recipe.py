@@ -35,7 +35,7 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"broad", "default", "guided", "open", "released", "student"} == set(NAMES)
+    assert {"broad", "default", "guided", "open", "released", "student", "typed"} == set(NAMES)
 
 
 def test_the_recipe_released_has_the_published_values():
@@ -208,3 +208,23 @@ def test_a_balanced_recipe_cannot_be_shuffled():
     guide = {"guide.kind": "named", "guide.name": "tinyvit-sam", "network.options.fusion": "cross"}
     with pytest.raises(RecipeError, match="would hand some images their own tokens"):
         read_recipe("open", guide | {"guide_control": "shuffled"})
+
+
+def test_tokens_that_know_which_way_is_up_are_not_turned():
+    with pytest.raises(RecipeError, match="upright and rotate are both true"):
+        read_recipe("default", {"augmentation.upright": True})
+    with pytest.raises(RecipeError, match=r"every_way is true and augmentation\.upright false"):
+        read_recipe("student", {"every_way": True, "augmentation.upright": False})
+
+
+def test_plain_tokens_are_those_of_a_student():
+    with pytest.raises(RecipeError, match="of kind 'none'; expected 'student'"):
+        read_recipe("default", {"plain_tokens": True})
+    assert read_recipe("guided", {"plain_tokens": True}).plain_tokens
+
+
+def test_only_heads_that_are_there_can_be_trained_alone():
+    assert read_recipe("typed").trains_types_alone
+    assert not read_recipe("typed", {"start.train": []}).trains_types_alone
+    with pytest.raises(RecipeError, match=r"start\.train is \['types'\]; expected some of"):
+        read_recipe("default", {"start": {"model": "default", "train": ["types"]}})

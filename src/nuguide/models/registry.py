@@ -47,11 +47,13 @@ def load(model: str | Path | Model = "default") -> Model:
     ModelError
         If there is no such model, or it is damaged (see ``nuguide.models.checkpoint``).
     """
-    if isinstance(model, Model):
-        return model
+    return model if isinstance(model, Model) else for_inference(load_plain(model))
+
+
+def load_plain(model: str | Path) -> Model:
+    """Load a model, named as for ``load``, in the form in which it can be trained and saved."""
     with ExitStack() as stack:
-        weights, card = _find(model, stack)
-        return for_inference(load_model_files(weights, card))
+        return load_model_files(*_find(model, stack))
 
 
 def refuse_embedded(model: str) -> None:

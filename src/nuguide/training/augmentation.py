@@ -31,8 +31,11 @@ def crop_coordinates(
     zoom = np.exp(random.uniform(low, high))
     step = mpp / zoom / sample.mpp / 2
     angle = random.uniform(0, 2 * np.pi) if chosen.rotate else random.integers(4) * np.pi / 2
+    mirror = random.choice([-1, 1])
+    if chosen.upright:
+        angle, mirror = 0.0, 1
     along = (np.arange(2 * size) - size + 0.5) * step
-    y, x = np.meshgrid(along, along * random.choice([-1, 1]), indexing="ij")
+    y, x = np.meshgrid(along, along * mirror, indexing="ij")
     if chosen.elastic_px:
         y, x = (a + _smooth_field(2 * size, chosen.elastic_px * 2 * step, random) for a in (y, x))
     sine, cosine = np.sin(angle), np.cos(angle)

@@ -15,6 +15,7 @@ from nuguide.guides.student import StudentGuide
 from nuguide.models.card import Card, GuideSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model, NamedGuide
+from nuguide.models.registry import load_card
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.recipe_file import RECIPE_FILE, checked_recipe
@@ -72,10 +73,11 @@ def load_trained(run: Path) -> Model:
         )
     checkpoint = read_checkpoint(best_path(run))
     state = checkpoint["state_dict"]
-    network = build_network(recipe.network.architecture, **recipe.network.options)
-    network.load_state_dict(_part(state, "network."))
     # What was never trained is taken as it was: a moving average of it is off by its rounding.
-    guide, spec = _guide(recipe, network, checkpoint.get("current_model_state", state))
+    still = checkpoint.get("current_model_state", state)
+    network = build_network(recipe.network.architecture, **recipe.network.options)
+    network.load_state_dict(_part(_averaged(state, still, recipe), "network."))
+    guide, spec = _guide(recipe, network, still)
     return Model(network.eval(), guide, _card(recipe, network, spec))
 
 
@@ -157,6 +159,15 @@ def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
+def _averaged(
+    state: dict[str, torch.Tensor], still: dict[str, torch.Tensor], recipe: SegmentationRecipe
+) -> dict[str, torch.Tensor]:
+    if recipe.start is None or not recipe.start.train:
+        return state
+    trained = tuple(f"network.heads.{name}." for name in recipe.start.train)
+    return still | {key: value for key, value in state.items() if key.startswith(trained)}
+
+
 def _guide(
     recipe: SegmentationRecipe, network: nn.Module, state: dict[str, torch.Tensor]
 ) -> tuple[Guide | None, GuideSpec]:
@@ -171,12 +182,13 @@ def _guide(
 
 
 def _card(recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:
+    before = () if recipe.start is None else load_card(recipe.start.model).training_data
     return Card(
         name=recipe.name,
         version=__version__,
         description=f"{recipe.network.architecture} trained by the recipe {recipe.name}",
         licence=recipe.licence,
-        training_data=recipe.training_data,
+        training_data=tuple(dict.fromkeys((*before, *recipe.training_data))),
         mpp=recipe.mpp,
         classes=recipe.classes or ("nucleus",),
         tile_px=getattr(network, "tile_px", None),

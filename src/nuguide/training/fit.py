@@ -10,10 +10,13 @@ import torch
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
 from nuguide.datasets.opening import classes_of, open_dataset
+from nuguide.datasets.resampling import resampled
 from nuguide.datasets.splits import balanced
+from nuguide.datasets.turning import every_way
 from nuguide.errors import RecipeError
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import load_guide
+from nuguide.guides.student import TOKEN_PX, StudentGuide
 from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import best_path, load_student
@@ -96,6 +99,7 @@ def fit(
         module: L.LightningModule = _distillation(recipe, samples, validation, out)
     else:
         _check_classes(recipe, data, samples)
+        _check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out)
     if is_first():
         claim(out, asked)  # only now, when data, guide and network have been found good
@@ -138,6 +142,15 @@ def _check_classes(
         )
 
 
+def _check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> None:
+    """Refuse a training of types alone where no image of validation has any."""
+    if recipe.trains_types_alone and all(sample.types is None for sample in validation):
+        raise RecipeError(
+            f"the images of validation have no types, the recipe {recipe.name} trains nothing "
+            "else; expected a type map for one at least; add a data set that has them"
+        )
+
+
 def _validation(data: Path | Sequence[Path]) -> list[Sample]:
     return list(open_dataset(data, "validation"))
 
@@ -147,6 +160,15 @@ def _token_maps(guide: CachedGuide, samples: list[Sample]) -> list[TokenMap]:
         TokenMap(cached_tokens(guide.guide, sample.image, sample.mpp, guide.folder), guide.token_um)
         for sample in samples
     ]
+
+
+def _plain_tokens(student: StudentGuide, samples: list[Sample]) -> list[TokenMap]:
+    maps = []
+    for sample in samples:
+        image = resampled(sample, student.mpp).image
+        values = student.encode(image[None], student.mpp).values[0].half()
+        maps.append(TokenMap(values, TOKEN_PX * student.mpp))
+    return maps
 
 
 def _controlled(maps: list[TokenMap], recipe: SegmentationRecipe) -> list[TokenMap]:
@@ -161,6 +183,8 @@ def _distillation(
     recipe: DistillationRecipe, samples: list[Sample], validation: list[Sample], out: Path
 ) -> DistillationTraining:
     teacher = _cached_guide(recipe.teacher, recipe.field_um, out)
+    if recipe.every_way:
+        samples = [laid for sample in samples for laid in every_way(sample)]
     return DistillationTraining(
         recipe,
         samples,
@@ -188,7 +212,8 @@ def _segmentation(
                 f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "
                 f"{recipe.mpp:g}, the recipe's; change mpp, or distil a student at it"
             )
-        return SegmentationTraining(recipe, samples, validation, guide=student)
+        maps = _plain_tokens(student, samples) if recipe.plain_tokens else None
+        return SegmentationTraining(recipe, samples, validation, maps, student)
     guide = _cached_guide(recipe.guide.name, recipe.guide.field_um, out)
     tokens = _controlled(_token_maps(guide, samples), recipe)
     return SegmentationTraining(recipe, samples, validation, tokens, guide)

@@ -1,11 +1,14 @@
 """The Lightning modules: one step of a segmentation's and of a distillation's training."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Subset
@@ -14,11 +17,13 @@ from nuguide.datasets.base import Sample
 from nuguide.datasets.resampling import resampled
 from nuguide.evaluation.controls import under_control
 from nuguide.evaluation.score import score
+from nuguide.evaluation.types import score_types
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import run_network
+from nuguide.segmentation.types import types_of
 from nuguide.training import losses
 from nuguide.training.crops import Batch, Crops, TokenMap, as_input
 from nuguide.training.hardware import (
@@ -33,6 +38,7 @@ from nuguide.training.processes import share_of_crops, share_of_images
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.released_augmentation import whole
 from nuguide.training.schedule import rate
+from nuguide.training.start import begin_with
 
 
 def _seen(sample: Sample, recipe: Recipe) -> Sample:
@@ -140,7 +146,8 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             table[index] = torch.tensor(values)
         if several:
             table = self.all_gather(table.to(self.device)).nanmean(0)
-        for name, mean in zip(self.scores, table.mean(0), strict=True):
+        # Images without types have no score of them.
+        for name, mean in zip(self.scores, table.nanmean(0), strict=True):
             shown = name == self.scores[0]
             self.log(f"validation_{name}", mean, prog_bar=shown, sync_dist=several)
 
@@ -164,7 +171,7 @@ class SegmentationTraining(_Training):
     """Fits a network; validates with foreground Dice, AJI and PQ at the recipe's um/px."""
 
     recipe: SegmentationRecipe
-    scores = ("aji", "dice_foreground", "pq")
+    scores: tuple[str, ...] = ("aji", "dice_foreground", "pq")
 
     def __init__(
         self,
@@ -177,7 +184,12 @@ class SegmentationTraining(_Training):
         super().__init__(recipe, fit, validation, tokens)
         torch.manual_seed(recipe.seed)
         self.network = build_network(recipe.network.architecture, **recipe.network.options)
+        self.frozen = recipe.start is not None and bool(recipe.start.train)
+        if recipe.start is not None:
+            begin_with(self.network, recipe.start, recipe)
         self.targets = set(getattr(self.network, "heads", ()))
+        if "types" in self.targets:
+            self.scores = (*self.scores, "mpq_plus")
         if recipe.losses.boundary:
             self.targets.add("closeness")
         self.guide = guide
@@ -190,8 +202,10 @@ class SegmentationTraining(_Training):
             )
 
     def train(self, mode: bool = True) -> "SegmentationTraining":
-        """Switch the network; a guide inside the model stays frozen, its batch norm too."""
+        """Switch the network; what is frozen stays so, its batch norm and dropout too."""
         super().train(mode)
+        if self.frozen:
+            self.network.eval()
         if isinstance(self.guide, StudentGuide):
             self.guide.eval()
         return self
@@ -199,7 +213,7 @@ class SegmentationTraining(_Training):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the weighted sum of the recipe's losses."""
         tokens = batch.get("tokens")
-        if isinstance(self.guide, StudentGuide):
+        if isinstance(self.guide, StudentGuide) and tokens is None:
             with torch.no_grad():
                 tokens = self._computed(self.guide, batch["image"]).float()
         outputs = self._computed(self.network, batch["image"], tokens)
@@ -222,8 +236,22 @@ class SegmentationTraining(_Training):
             sample.mpp,
             tile_px=getattr(self.network, "tile_px", None),
         )
-        scores = score(sample.labels, decode(maps, self.recipe.decoding))
+        labels = decode(maps, self.recipe.decoding)
+        scores = score(sample.labels, labels)
+        if maps.types is not None:
+            scores["mpq_plus"] = _mpq_plus(sample, labels, maps.types)
         self.found[index] = [scores[name] for name in self.scores]
+
+
+def _mpq_plus(
+    sample: Sample, labels: NDArray[np.int32], probabilities: NDArray[np.float32]
+) -> float:
+    """Score the types of an image's nuclei; nan where the image has none."""
+    if sample.types is None:
+        return math.nan
+    found = np.append(0, types_of(labels, probabilities)[1:] + 1)[labels]
+    scores = score_types([sample.labels], [labels], [sample.types], [found], len(probabilities))
+    return scores["mpq_plus"]
 
 
 class DistillationTraining(_Training):

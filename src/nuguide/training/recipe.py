@@ -15,6 +15,7 @@ from nuguide.training.recipe_parts import (
     PositiveFloat,
     PositiveInt,
     ReleasedAugmentation,
+    Start,
     StudentShape,
 )
 from nuguide.units import MPP_RANGE
@@ -128,6 +129,8 @@ class SegmentationRecipe(_Recipe):
     ----------
     network : NetworkSpec
         Architecture and options.
+    start : Start, optional
+        The model that it begins with, and whether only some heads are trained.
     guide : GuideSpec
         The guide. Of kind ``student``: ``name`` is the folder of a distillation's run.
     guide_control : Control
@@ -135,21 +138,28 @@ class SegmentationRecipe(_Recipe):
         know nothing of their image; see ``nuguide.evaluation.controls``. With zeros, ``cross`` is
         the network of equal capacity without a guide. Shuffled, by a derangement of the recipe's
         seed. For a named guide alone.
+    plain_tokens : bool
+        For a student: its tokens of each image as it is are kept and read at each crop, as a named
+        guide's are. Otherwise it reads the augmented pixels of every crop.
     stop_on : {"aji", "dice_foreground"}
         The score that ``patience_epochs`` waits for; the best checkpoint is that by AJI anyhow.
+        Where the head ``types`` alone is trained, which moves neither, both go by mPQ+.
     losses, decoding
         Terms of the loss; how maps become nuclei in validation and in the finished model.
     classes : tuple of str
         Names of the types of nuclei that the head ``types`` tells apart, in the data set's order;
         empty without that head. ``network.options.n_types`` is their number.
     licence, training_data
-        For the finished model's card: the licence of its weights, and the data it has seen.
+        For the finished model's card: the licence of its weights, and the data it has seen, beside
+        those of the model that it began with.
     """
 
     kind: Literal["segmentation"]
     network: NetworkSpec
+    start: Start | None = None
     guide: GuideSpec = GuideSpec()
     guide_control: Control = "guided"
+    plain_tokens: bool = False
     stop_on: Literal["aji", "dice_foreground"] = "aji"
     losses: Losses = Losses()
     decoding: Decoding = Decoding()
@@ -167,6 +177,22 @@ class SegmentationRecipe(_Recipe):
             )
         return self
 
+    @property
+    def trains_types_alone(self) -> bool:
+        """Whether the nuclei stay the model's that it begins with, and types are learned."""
+        return self.start is not None and self.start.train == ("types",)
+
+    @model_validator(mode="after")
+    def _trained_heads_are_there(self) -> Self:
+        heads = self.network.options.get("heads", ())
+        there = set(heads) if isinstance(heads, list | tuple) else set()
+        if self.start is not None and not there.issuperset(self.start.train):
+            raise ValueError(
+                f"start.train is {list(self.start.train)}; expected some of network.options.heads, "
+                f"{heads}"
+            )
+        return self
+
     @model_validator(mode="after")
     def _control_of_a_named_guide(self) -> Self:
         if self.guide_control != "guided" and self.guide.kind != "named":
@@ -181,6 +207,15 @@ class SegmentationRecipe(_Recipe):
             )
         return self
 
+    @model_validator(mode="after")
+    def _plain_tokens_of_a_student(self) -> Self:
+        if self.plain_tokens and self.guide.kind != "student":
+            raise ValueError(
+                f"plain_tokens is true for a guide of kind {self.guide.kind!r}; expected 'student' "
+                "(the tokens of a named guide are of plain images anyhow)"
+            )
+        return self
+
 
 class DistillationRecipe(_Recipe):
     """Training of a student of a guide.
@@ -192,6 +227,10 @@ class DistillationRecipe(_Recipe):
     field_um : float
         Its field, um: 256 times ``mpp``, so that its tokens and the student's are of one size
         (64 tokens a field, 4 px a token).
+    every_way : bool
+        The teacher encodes each image laid down in all eight ways (turned by quarters, mirrored),
+        and crops are taken upright from them. A vision transformer's tokens do not turn with the
+        tissue; without this they are turned with it, and the student learns their mean.
     student : StudentShape
         Size of the student.
     """
@@ -199,6 +238,7 @@ class DistillationRecipe(_Recipe):
     kind: Literal["distillation"]
     teacher: str = "tinyvit-sam"
     field_um: PositiveFloat = 128.0
+    every_way: bool = False
     student: StudentShape = StudentShape()
 
     @model_validator(mode="after")
@@ -207,6 +247,15 @@ class DistillationRecipe(_Recipe):
             raise ValueError(
                 f"field_um is {self.field_um:g} at {self.mpp:g} um/px; expected 256 times mpp, "
                 f"{256 * self.mpp:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_way_is_upright(self) -> Self:
+        if self.every_way and not self.augmentation.upright:
+            raise ValueError(
+                "every_way is true and augmentation.upright false; expected both, or the crops "
+                "would be turned away from their tokens"
             )
         return self
 

@@ -24,6 +24,8 @@ class Augmentation(Part):
         Range of the zoom, log-uniform; 1 keeps the recipe's um/px.
     rotate : bool
         Any angle, not quarter turns alone.
+    upright : bool
+        Neither turned nor mirrored: for targets that know which way was up.
     elastic_px : float
         Standard deviation of a smooth random displacement, px; 0: none.
     stain : float
@@ -37,6 +39,7 @@ class Augmentation(Part):
 
     scale: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.35)
     rotate: bool = True
+    upright: bool = False
     elastic_px: Annotated[float, Field(ge=0)] = 1.5
     stain: Annotated[float, Field(ge=0)] = 1.0
     other_stain: Share = 0.25
@@ -44,6 +47,12 @@ class Augmentation(Part):
     blur: Share = 0.15
     noise: Share = 0.15
     jpeg: Share = 0.2
+
+    @model_validator(mode="after")
+    def _one_way_up(self) -> Self:
+        if self.upright and self.rotate:
+            raise ValueError("upright and rotate are both true; expected one of them")
+        return self
 
 
 class ReleasedAugmentation(Part):
@@ -113,6 +122,23 @@ class Losses(Part):
                 "cross-entropy, whose pixels boundary weighs"
             )
         return self
+
+
+class Start(Part):
+    """What a training begins with; see ``nuguide.training.start``.
+
+    Attributes
+    ----------
+    model : str
+        Name or folder of a model, whose weights the network begins with. A head that the model does
+        not have begins as any other training's.
+    train : tuple of str
+        Heads that are trained; all else stays as the model has it, its batch norm too. Empty:
+        everything is trained.
+    """
+
+    model: Annotated[str, Field(min_length=1)]
+    train: tuple[str, ...] = ()
 
 
 class StudentShape(Part):

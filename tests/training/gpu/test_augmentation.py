@@ -86,6 +86,16 @@ def test_positions_stay_inside_and_are_as_far_apart_as_the_zoom_says(tissue):
     assert set(turns.tolist()) == {-1.0, 1.0}, "mirrored and not"
 
 
+def test_upright_positions_are_neither_turned_nor_mirrored(tissue):
+    chosen = STILL.model_copy(update={"upright": True, "scale": (0.5, 2.0)})
+    at = crop_coordinates(tissue.sizes.expand(32, 2), 0.5, SIZE, chosen, Draws(1, CPU))
+    down, across = at[:, 33, 32] - at[:, 32, 32], at[:, 32, 33] - at[:, 32, 32]
+    assert torch.equal(down[:, 1], torch.zeros(32))
+    assert torch.equal(across[:, 0], torch.zeros(32))
+    assert (down[:, 0] > 0).all()
+    assert (across[:, 1] > 0).all()
+
+
 def test_equal_seeds_draw_equal_batches(tissue):
     one, other, another = (
         draw_batch(tissue, MPP, 2, SIZE, Augmentation(), Draws(seed, CPU))[0] for seed in (5, 5, 6)

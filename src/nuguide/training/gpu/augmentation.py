@@ -79,6 +79,8 @@ def crop_coordinates(
     if not chosen.rotate:
         angle = draws.below(4, count, 1, 1) * (math.pi / 2)
     mirror = draws.below(2, count, 1, 1) * 2 - 1
+    if chosen.upright:
+        angle, mirror = torch.zeros_like(angle), torch.ones_like(mirror)
     along = torch.arange(fine, device=draws.device) - size + 0.5
     y = (along[:, None] * steps).expand(count, fine, fine)
     x = (along[None, :] * steps * mirror).expand(count, fine, fine)
