@@ -58,5 +58,5 @@ def unguided() -> Model:
 @pytest.fixture
 def guided() -> Model:
     """Fused at level 3: windows of attention end within images that are not on the grid."""
-    options = {"fusion": "cross", "fusion_level": 3, "window": 4}
+    options = {"fusion": "cross", "fusion_level": 3, "window": 4, "types_from": "encoder"}
     return _model("eunet3plus", options, student=True)

@@ -21,6 +21,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "eunet3plus-cross-level-3": ("eunet3plus", {"fusion": "cross", "fusion_level": 3}),
     "eunet3plus-distil": ("eunet3plus", {"fusion": "distil", "fusion_level": 3}),
     "eunet3plus-relu-max": ("eunet3plus", {"activation": "relu", "pooling": "max"}),
+    "eunet3plus-types-of-encoder": ("eunet3plus", {"types_from": "encoder"}),
     "unet": ("unet", {}),
     "unet-bilinear": ("unet", {"upsampling": "bilinear"}),
     "unet3plus": ("unet3plus", {}),

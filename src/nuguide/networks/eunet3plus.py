@@ -46,6 +46,9 @@ class EUNet3Plus(nn.Module):
         Names out of ``nuguide.networks.heads``.
     n_types : int
         Types of nuclei that the head ``types`` tells apart; 0 without it.
+    types_from : {"decoder", "encoder"}
+        What that head reads: the map that the other heads read, or the encoder's
+        (``nuguide.networks.encoder_types``).
     fusion : str
         A ``FusionMode``. In mode ``distil`` a light head on the encoder's map at ``fusion_level``
         predicts the guide's tokens: in training mode the output has an entry ``tokens``
@@ -95,6 +98,7 @@ class EUNet3Plus(nn.Module):
         token_noise: float = 0.0,
         token_dropout: float = 0.0,
         n_types: int = 0,
+        types_from: str = "decoder",
     ):
         super().__init__()
         self.fusion = FusionMode(fusion)
@@ -102,6 +106,8 @@ class EUNet3Plus(nn.Module):
             raise ValueError(f"fusion_level {fusion_level}; expected 1 to {LEVELS}")
         if multi_level and self.fusion is not FusionMode.RELEASED:
             raise ValueError(f"multi_level with fusion {fusion!r}; expected fusion 'released'")
+        if types_from not in ("decoder", "encoder"):
+            raise ValueError(f"types_from {types_from!r}; expected 'decoder' or 'encoder'")
         widths = [width * 2**level for level in range(LEVELS)]
         self.encoder = nn.ModuleList(
             DoubleConv(before, after, Activation(activation))
@@ -110,7 +116,8 @@ class EUNet3Plus(nn.Module):
         self.pool = Pooling(pooling).module()
         self.dropout = nn.Dropout2d(dropout)
         self.decoder = FullScaleDecoder(widths, width)
-        self.heads = Heads(self.decoder.out_channels, heads, n_types)
+        read = widths if types_from == "encoder" else None
+        self.heads = Heads(self.decoder.out_channels, heads, n_types, read)
         self.fusion_level = fusion_level if not self.fusion.pools_globally else LEVELS
         self.gates = MultiLevelGates(widths) if multi_level else None
         initialise(self)
@@ -170,7 +177,7 @@ class EUNet3Plus(nn.Module):
         if tokens is not None:
             tokens = pad_tokens(tokens, (height, width), (padded.shape[2], padded.shape[3]))
         encoded = self.encode(padded, tokens)
-        outputs = self.heads(self.decoder(encoded)[0])
+        outputs = self.heads(self.decoder(encoded)[0], encoded)
         cropped = {name: x[..., :height, :width] for name, x in outputs.items()}
         if self.training and self.fusion is FusionMode.DISTIL and self.fuse is not None:
             cropped["tokens"] = self.fuse(encoded[self.fusion_level - 1])

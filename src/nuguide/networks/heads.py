@@ -11,7 +11,8 @@
 
 ``types``
     A channel for each type of nucleus, not for background; a softmax over them says of which type
-    a pixel's nucleus is, wherever it lies in one.
+    a pixel's nucleus is, wherever it lies in one. Told from the decoder's last map, or from the
+    encoder's maps (``EncoderTypes``).
 
 ``distance`` and ``offsets`` are two designs of one thing, what divides nuclei that touch.
 """
@@ -21,6 +22,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nuguide.networks.encoder_types import EncoderTypes
 
 HEAD_CHANNELS = {"nuclei": 2, "distance": 1, "offsets": 2}
 """Channels of each head by name; ``types`` has as many as there are types."""
@@ -40,9 +43,17 @@ class Heads(nn.ModuleDict):
         Out of ``HEADS``.
     n_types : int
         Channels of the head ``types``; 0 without it.
+    encoder : sequence of int, optional
+        Channels of the encoder's maps, finest first, where ``types`` reads those.
     """
 
-    def __init__(self, in_channels: int, names: Sequence[str], n_types: int = 0):
+    def __init__(
+        self,
+        in_channels: int,
+        names: Sequence[str],
+        n_types: int = 0,
+        encoder: Sequence[int] | None = None,
+    ):
         unknown = [name for name in names if name not in HEADS]
         if unknown or not names:
             raise ValueError(f"heads {list(names)}; expected some of {sorted(HEADS)}")
@@ -51,16 +62,31 @@ class Heads(nn.ModuleDict):
                 f"heads {list(names)} with n_types {n_types}; expected 2 types or more with the "
                 "head 'types', and 0 without"
             )
-        channels = {name: HEAD_CHANNELS.get(name, n_types) for name in names}
+        self.reads_encoder = encoder is not None and "types" in names
+        self.channels = {
+            name: HEAD_CHANNELS.get(name, n_types)
+            for name in names
+            if not (self.reads_encoder and name == "types")
+        }
+        if not self.channels:
+            raise ValueError(f"heads {list(names)}; expected one beside 'types' of the encoder")
         super().__init__(
-            {name: nn.Conv2d(in_channels, count, 3, padding=1) for name, count in channels.items()}
+            {
+                name: nn.Conv2d(in_channels, count, 3, padding=1)
+                for name, count in self.channels.items()
+            }
         )
-        self.channels = list(channels.values())
+        if encoder is not None and self.reads_encoder:
+            self["types"] = EncoderTypes(encoder, n_types)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the logits of every head."""
+    def forward(self, x: Tensor, encoded: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+        """Return the logits of every head; ``encoded``, the encoder's maps, where one reads them."""
         # One convolution for all: a channel or two alone cost as much as many together.
-        weight = torch.cat([self.get_parameter(f"{name}.weight") for name in self])
-        bias = torch.cat([self.get_parameter(f"{name}.bias") for name in self])
+        weight = torch.cat([self.get_parameter(f"{name}.weight") for name in self.channels])
+        bias = torch.cat([self.get_parameter(f"{name}.bias") for name in self.channels])
         made = F.conv2d(x, weight, bias, padding=1)
-        return dict(zip(self, torch.split(made, self.channels, dim=1), strict=True))
+        parts = torch.split(made, list(self.channels.values()), dim=1)
+        outputs = dict(zip(self.channels, parts, strict=True))
+        if self.reads_encoder:
+            outputs["types"] = self["types"](encoded)
+        return outputs

@@ -107,6 +107,7 @@ def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tm
         ({"schedule": "constant"}, "sets schedule"),
         ({"released_augmentation": {}, "crop_px": 256}, "sets released_augmentation"),
         ({"clip": 0.0}, "has clip 0"),
+        ({"start": {"model": "default"}}, "sets start"),
     ],
 )
 def test_what_is_not_done_on_a_gpu_machine_is_refused(

@@ -105,6 +105,8 @@ def _refuse_unknown(recipe: SegmentationRecipe) -> None:
         "optimiser": "adamw",
         "schedule": "cosine",
         "released_augmentation": None,
+        "start": None,
+        "plain_tokens": False,
     }
     for name, expected in known.items():
         if getattr(recipe, name) != expected:
