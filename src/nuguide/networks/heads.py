@@ -80,7 +80,7 @@ class Heads(nn.ModuleDict):
             self["types"] = EncoderTypes(encoder, n_types)
 
     def forward(self, x: Tensor, encoded: Sequence[Tensor] = ()) -> dict[str, Tensor]:
-        """Return the logits of every head; ``encoded``, the encoder's maps, where one reads them."""
+        """Return the logits of every head; ``encoded``, the encoder's maps, if one reads them."""
         # One convolution for all: a channel or two alone cost as much as many together.
         weight = torch.cat([self.get_parameter(f"{name}.weight") for name in self.channels])
         bias = torch.cat([self.get_parameter(f"{name}.bias") for name in self.channels])
