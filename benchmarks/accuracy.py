@@ -23,6 +23,7 @@ RESULTS = README.parent / "docs/results/accuracy"
 MODELS = ("default", "guided", "open")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
 SHOWN_ELSEWHERE = ("dice_foreground", "aji", "pq")
+TYPED = "typed"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Tissue:
         For a reader.
     models : tuple of str
         Those that have not been fitted on these images.
+    typed : tuple of str
+        Those whose types are scored here.
     """
 
     name: str
     split: Split
     title: str
     models: tuple[str, ...]
+    typed: tuple[str, ...] = ()
 
     def file(self, results: Path, model: str) -> Path:
         """Return where the scores of a model lie."""
@@ -59,7 +63,7 @@ class Tissue:
 
 MONUSEG = Tissue("monuseg2018", "test", "MoNuSeg 2018 test", MODELS)
 ELSEWHERE = (
-    Tissue("consep", "test", "CoNSeP test (colon)", MODELS),
+    Tissue("consep", "test", "CoNSeP test (colon)", MODELS, (TYPED,)),
     Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "guided")),
 )
 SETS = (MONUSEG, *ELSEWHERE)
@@ -73,7 +77,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", default=[])
     for data in parser.parse_args().data:
         (tissue,) = (each for each in SETS if each.name == recognise(data).name)
-        for model in tissue.models:
+        for model in tissue.models + tissue.typed:
             file = tissue.file(RESULTS, model)
             file.parent.mkdir(parents=True, exist_ok=True)
             evaluate(model, data, split=tissue.split, json=file)
@@ -84,7 +88,7 @@ def main() -> None:
 
 def updated(text: str, results: Path) -> str:
     """Return README's text with the tables of these results."""
-    for name, made in (("accuracy", table), ("elsewhere", elsewhere)):
+    for name, made in (("accuracy", table), ("elsewhere", elsewhere), ("types", types)):
         text = with_table(text, made(results), name, "accuracy.py")
     return text
 
@@ -113,6 +117,20 @@ def elsewhere(results: Path) -> str:
             )
             rows.append([f"{tissue.title}, n = {n}: {title_of(name)}", *cells])
     return as_table(rows)
+
+
+def types(results: Path) -> str:
+    """Return the table of types: every type's PQ, and what lies over all."""
+    (tissue,) = (each for each in SETS if each.typed)
+    scores = read_scores(tissue.file(results, TYPED))
+    heads = [f"pooled over {tissue.title}, n = {len(scores.images)}", f"`{TYPED}`"]
+    rows = [
+        [f"PQ, {found.definition.rpartition(': ')[2]}", value(found)]
+        for name, found in scores.summaries.items()
+        if name.startswith("pq_")
+    ]
+    over_all = [[title_of(name), value(scores.summaries[name])] for name in ("mpq_plus", "r2")]
+    return as_table([heads, *rows, *over_all])
 
 
 def value(found: Summary) -> str:

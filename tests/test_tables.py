@@ -26,7 +26,7 @@ ACCURACY, SPEED, SCALING, CALIBRATION = (
     script(f"{name}.py") for name in ("accuracy", "speed", "scaling", "calibration")
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
-SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.models]
+SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.models + tissue.typed]
 
 
 def test_readme_says_what_the_scores_say():
