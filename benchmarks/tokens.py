@@ -13,11 +13,13 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pages import as_table
 from torch import Tensor
 
 from nuguide.datasets.base import Sample
@@ -100,20 +102,27 @@ def main() -> None:
             "least": min(cosines),
             "greatest": max(cosines),
         }
-    print(f"{chosen.guide} on {chosen.data.name}, {chosen.split}, n = {len(plain)}")
-    print("| the same tissue | cosine to the tokens as it lies | least | greatest |")
-    print("|---|---|---|---|")
-    for way, row in rows.items():
-        print(f"| {way} | {row['mean']:.3f} | {row['least']:.3f} | {row['greatest']:.3f} |")
+    found = {
+        "guide": chosen.guide,
+        "field_um": guide.field_um,
+        "data": chosen.data.name,
+        "split": chosen.split,
+        "n": len(plain),
+        "cosine": rows,
+    }
+    print(table(found))
     if chosen.json:
-        about = {
-            "guide": chosen.guide,
-            "field_um": guide.field_um,
-            "data": chosen.data.name,
-            "split": chosen.split,
-            "n": len(plain),
-        }
-        chosen.json.write_text(json.dumps(about | {"cosine": rows}, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the table of what was found, as docs/results.md has it."""
+    head = [f"`{found['guide']}`, n = {found['n']}", "cosine", "least of an image", "greatest"]
+    rows = [
+        [way, *(f"{row[key]:.3f}" for key in ("mean", "least", "greatest"))]
+        for way, row in found["cosine"].items()
+    ]
+    return as_table([head, *rows])
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED, SCALING, CALIBRATION = (
-    script(f"{name}.py") for name in ("accuracy", "speed", "scaling", "calibration")
+ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS = (
+    script(f"{name}.py") for name in ("accuracy", "speed", "scaling", "calibration", "tokens")
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
 SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.models + tissue.typed]
@@ -55,6 +55,12 @@ def test_the_page_on_scaling_says_what_was_measured(tmp_path: Path):
     content["rows"][0]["seconds"] *= 2
     path.write_text(json.dumps(content))
     assert SCALING["updated"](text, tmp_path / "results") != text
+
+
+def test_the_table_of_tokens_says_what_was_measured():
+    found = json.loads((BENCHMARKS / "results" / "tokens.json").read_text())
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text(encoding="utf-8")
+    assert TOKENS["table"](found) in page, "run: python benchmarks/tokens.py, and put its table in"
 
 
 def test_the_table_of_calibration_says_what_was_measured():
