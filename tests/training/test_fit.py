@@ -594,6 +594,25 @@ def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
     assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_images_that_a_guide_encodes_are_counted_where_a_bar_is_asked_for(
+    data, make_distillation, fake_teacher, tmp_path: Path, monkeypatch, progress: bool
+):
+    shown: list[tuple[str, int]] = []
+
+    def watched(samples, description, *, disable, **_):
+        if not disable:
+            shown.append((description, len(samples)))
+        return samples
+
+    monkeypatch.setattr("nuguide.training.fit.track", watched)
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
+    monkeypatch.setattr("nuguide.training.fit.train", lambda *_, **__: None)
+    fit(make_distillation(), data, tmp_path / "run", progress=progress)
+    counted = [("tokens of fake-teacher", 2), ("tokens of fake-teacher", 1)]
+    assert shown == (counted if progress else [])
+
+
 @pytest.fixture
 def tokens_seen(monkeypatch) -> dict[str, list[torch.Tensor]]:
     """Return the tokens that fusion is given in training and in validation."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
@@ -52,7 +54,7 @@ def fit(
         The run's folder: ``recipe.json``, ``checkpoints/``, ``log/metrics.csv``, and shared by
         the runs beside it, ``tokens/``.
     progress : bool
-        Whether to draw a progress bar.
+        Whether to draw progress bars, of the tokens that a guide encodes and of the training.
     devices, nodes : int
         Processes on each machine, one a device, and machines. This program is started anew for
         each further one, unless torchrun or srun has started them; all return from here, and
@@ -96,11 +98,11 @@ def fit(
         for sample in samples + validation:
             check_view(sample, recipe)
     if isinstance(recipe, DistillationRecipe):
-        module: L.LightningModule = _distillation(recipe, samples, validation, out)
+        module: L.LightningModule = _distillation(recipe, samples, validation, out, progress)
     else:
         _check_classes(recipe, data, samples)
         _check_validation(recipe, validation)
-        module = _segmentation(recipe, samples, validation, out)
+        module = _segmentation(recipe, samples, validation, out, progress)
     if is_first():
         claim(out, asked)  # only now, when data, guide and network have been found good
     done = steps_done(out)
@@ -155,10 +157,18 @@ def _validation(data: Path | Sequence[Path]) -> list[Sample]:
     return list(open_dataset(data, "validation"))
 
 
-def _token_maps(guide: CachedGuide, samples: list[Sample]) -> list[TokenMap]:
+def _token_maps(guide: CachedGuide, samples: list[Sample], progress: bool) -> list[TokenMap]:
+    # On a CPU an image takes seconds; of those that lie in the cache nothing is seen.
+    shown = track(
+        samples,
+        f"tokens of {guide.name}",
+        console=Console(stderr=True),
+        transient=True,
+        disable=not (progress and is_first()),
+    )
     return [
         TokenMap(cached_tokens(guide.guide, sample.image, sample.mpp, guide.folder), guide.token_um)
-        for sample in samples
+        for sample in shown
     ]
 
 
@@ -180,7 +190,11 @@ def _controlled(maps: list[TokenMap], recipe: SegmentationRecipe) -> list[TokenM
 
 
 def _distillation(
-    recipe: DistillationRecipe, samples: list[Sample], validation: list[Sample], out: Path
+    recipe: DistillationRecipe,
+    samples: list[Sample],
+    validation: list[Sample],
+    out: Path,
+    progress: bool,
 ) -> DistillationTraining:
     teacher = _cached_guide(recipe.teacher, recipe.field_um, out)
     if recipe.every_way:
@@ -189,13 +203,17 @@ def _distillation(
         recipe,
         samples,
         validation,
-        _token_maps(teacher, samples),
-        _token_maps(teacher, validation),
+        _token_maps(teacher, samples, progress),
+        _token_maps(teacher, validation, progress),
     )
 
 
 def _segmentation(
-    recipe: SegmentationRecipe, samples: list[Sample], validation: list[Sample], out: Path
+    recipe: SegmentationRecipe,
+    samples: list[Sample],
+    validation: list[Sample],
+    out: Path,
+    progress: bool,
 ) -> SegmentationTraining:
     if recipe.guide.kind == "none":
         module = SegmentationTraining(recipe, samples, validation)
@@ -215,7 +233,7 @@ def _segmentation(
         maps = _plain_tokens(student, samples) if recipe.plain_tokens else None
         return SegmentationTraining(recipe, samples, validation, maps, student)
     guide = _cached_guide(recipe.guide.name, recipe.guide.field_um, out)
-    tokens = _controlled(_token_maps(guide, samples), recipe)
+    tokens = _controlled(_token_maps(guide, samples, progress), recipe)
     return SegmentationTraining(recipe, samples, validation, tokens, guide)
 
 
