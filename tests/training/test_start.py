@@ -7,6 +7,7 @@ from nuguide.errors import RecipeError
 from nuguide.models.card import Card, GuideSpec, NetworkSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
+from nuguide.models.registry import load_plain
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.recipe_file import checked_recipe
@@ -68,6 +69,18 @@ def test_a_head_that_the_model_lacks_stays_as_it_was_and_may_be_trained_alone(fo
     trained = {key for key, each in network.named_parameters() if each.requires_grad}
     assert trained == {"heads.types.weight", "heads.types.bias"}
     assert not any(module.training for module in network.modules())
+
+
+def test_a_model_without_the_counters_of_batch_norm_is_one_to_begin_with(folder: Path, monkeypatch):
+    model = load_plain(folder)
+    state = model.network.state_dict()
+    bare = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(bare) < len(state)
+    monkeypatch.setattr(model.network, "state_dict", lambda: bare)
+    monkeypatch.setattr("nuguide.training.start.load_plain", lambda _: model)
+    network = built()
+    begin_with(network, Start(model=str(folder)), recipe())
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in bare.items())
 
 
 def test_another_network_scale_or_guide_is_refused(folder: Path):

@@ -33,7 +33,9 @@ def begin_with(network: nn.Module, start: Start, recipe: SegmentationRecipe) -> 
     _check_card(model.card, recipe)
     state, own = model.network.state_dict(), network.state_dict()
     known = {_head_of(key) for key in state}
-    filled = {key: own[key] for key in own if _head_of(key) not in known} | state
+    # Counters of batch norm may be missing, as wherever a model is read.
+    kept = (k for k in own if _head_of(k) not in known or k.endswith("num_batches_tracked"))
+    filled = {key: own[key] for key in kept} | state
     if fault := misfit(network, filled):
         raise RecipeError(
             f"the model {start.model} {fault}; expected weights for the recipe's network, but for "

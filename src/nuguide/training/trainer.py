@@ -21,7 +21,7 @@ from nuguide.files import make_folder, unwritable
 from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.finish import best_path, last_path
 from nuguide.training.log import open_log
-from nuguide.training.recipe import DistillationRecipe, Recipe
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 
 _ADVICE = "make room, or give another --out, and train on"
 
@@ -149,8 +149,9 @@ def _averaging(recipe: Recipe) -> list[Callback]:
 def _patience(recipe: Recipe) -> list[Callback]:
     if recipe.patience_epochs is None:
         return []
+    stop_on = recipe.stop_on if isinstance(recipe, SegmentationRecipe) else ""
     stopping = EarlyStopping(
-        _monitored(recipe, getattr(recipe, "stop_on", "")),
+        _monitored(recipe, stop_on),
         mode="max",
         patience=recipe.patience_epochs,
         check_finite=False,  # a score that is no number is no better one, and may recover
