@@ -27,6 +27,7 @@ FLOORS = [
     "colours",
     "faults",
     "safe_xml",
+    "compiled",
     "units",
     "errors",
 ]

@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nuguide.models.card import Decoding
-from nuguide.segmentation.decoding import Filters, Maps, decode, offset_slope, without_small
+from nuguide.segmentation.decoding import Maps, Operations, decode, offset_slope, without_small
 
 MPP = 0.5
 
@@ -114,8 +114,12 @@ def half_planes(shape: tuple[int, int]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 3.0])
 def test_where_two_nuclei_meet_the_offsets_fall_by_about_one(sigma: float) -> None:
-    filters = Filters(lambda x, s: cv2.GaussianBlur(x, (0, 0), s), lambda mask: mask)
-    slope = offset_slope(half_planes((30, 80)), sigma, filters)
+    operations = Operations(
+        blurred=lambda values, sigma: cv2.GaussianBlur(values, (0, 0), sigma),
+        depth=lambda mask: mask,
+        flooded=lambda landscape, peaks, mask: peaks,
+    )
+    slope = offset_slope(half_planes((30, 80)), sigma, operations)
     assert (slope.dtype, slope.shape) == (np.float32, (30, 80))
     assert -1.01 < slope[15].min() < -0.75
     assert abs(int(slope[15].argmin()) - 39.5) <= 0.5

@@ -1,17 +1,38 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from nuguide.segmentation.runs import pixels_of, runs_of
+from nuguide.segmentation.runs import RUNS, box_of, paint, runs_of
+from nuguide.slides.regions import Box
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pixels_come_back_as_they_were(seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 5, (13, 9), np.int32)
-    pixels = pixels_of(runs_of(labels, (100, 200)))
-    back = np.zeros_like(labels)
-    back[pixels.y - 100, pixels.x - 200] = pixels.row + 1
-    assert (back == labels).all()
-    assert len(pixels.y) == (labels > 0).sum()
+    runs = runs_of(labels, (100, 200))
+    back = np.zeros((15, 12), np.int32)
+    paint(runs, back, (99, 198), 1)
+    assert (back[1:14, 2:11] == labels).all()
+    assert (back > 0).sum() == (labels > 0).sum()
+
+
+def test_a_part_of_a_table_is_painted_with_its_own_runs() -> None:
+    labels = np.array([[1, 2, 2], [0, 3, 3]], np.int32)
+    back = np.zeros((2, 3), np.int32)
+    paint(runs_of(labels, (0, 0)).slice(1), back, (0, 0), 7)
+    assert back.tolist() == [[0, 7, 7], [0, 8, 8]]
+
+
+def test_the_earlier_of_two_keeps_its_pixels() -> None:
+    window = np.array([[0, 0, 4, 0]], np.int32)
+    paint(pa.array([[5, 1, 2], [5, 1, 3]], RUNS.type), window, (5, 0), 6)
+    assert window.tolist() == [[0, 6, 4, 7]]
+
+
+def test_the_box_of_runs_holds_them_tightly() -> None:
+    labels = np.zeros((9, 9), np.int32)
+    labels[2, 3:7], labels[4, 1] = 1, 2
+    assert box_of(runs_of(labels, (10, 20))) == Box(12, 21, 3, 6)
 
 
 def test_a_run_ends_with_its_row() -> None:
@@ -22,4 +43,3 @@ def test_a_run_ends_with_its_row() -> None:
 def test_no_nuclei_have_no_runs() -> None:
     runs = runs_of(np.zeros((4, 4), np.int32), (0, 0))
     assert len(runs) == 0
-    assert len(pixels_of(runs).y) == 0

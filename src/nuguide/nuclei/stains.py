@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nuguide.compiled import compiled
+
 # Optical density per stain in red, green and blue: haematoxylin, eosin, DAB; from Ruifrok and
 # Johnston, Analytical and Quantitative Cytology and Histology 23:291-299, 2001.
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
@@ -34,5 +36,19 @@ def hematoxylin_od(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     The vectors are those of the paper, not fitted to the slide: compare values within one
     laboratory and scanner.
     """
-    red, green, blue = (_SHARE[channel][rgb[..., channel]] for channel in range(3))
-    return np.maximum(red + green + blue, 0.0)
+    pixels = np.ascontiguousarray(rgb).reshape(-1, 3)
+    return _of_each(pixels).reshape(rgb.shape[:-1])
+
+
+@compiled
+def hematoxylin_of(red: int, green: int, blue: int) -> float:
+    """Optical density of haematoxylin of one pixel; see ``hematoxylin_od``."""
+    return max(_SHARE[0, red] + _SHARE[1, green] + _SHARE[2, blue], 0.0)
+
+
+@compiled
+def _of_each(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    density = np.empty(len(pixels))
+    for at in range(len(pixels)):
+        density[at] = hematoxylin_of(pixels[at, 0], pixels[at, 1], pixels[at, 2])
+    return density

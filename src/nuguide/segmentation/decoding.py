@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
-# `divided` also runs where there is neither OpenCV nor pydantic: see nuguide.training.gpu.
+# `divided` also runs where there is no OpenCV, Numba or pydantic: see nuguide.training.gpu.
 if TYPE_CHECKING:
     from nuguide.models.card import Decoding
 
@@ -53,8 +52,8 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Filters:
-    """The two filters that the landscapes need.
+class Operations:
+    """What dividing takes from elsewhere.
 
     Attributes
     ----------
@@ -62,10 +61,14 @@ class Filters:
         An (H, W) float32 map and the standard deviation of a Gaussian, px; edges mirror.
     depth : callable
         An (H, W) mask; each pixel's Euclidean distance to its outside, px, float32.
+    flooded : callable
+        A landscape, (H, W) int32 numbers of its peaks, and an (H, W) mask; the number of the peak
+        that floods each pixel of the mask, as ``nuguide.segmentation.flooding.flooded``.
     """
 
     blurred: Callable[[NDArray[np.float32], float], NDArray[np.float32]]
     depth: Callable[[NDArray[np.bool_]], NDArray[np.float32]]
+    flooded: Callable[[Landscape, NDArray[np.int32], NDArray[np.bool_]], NDArray[np.int32]]
 
 
 def decode(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
@@ -91,31 +94,35 @@ def decode(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     ndarray
         (H, W) int32 label map, 0 = background, nuclei 1 .. n.
     """
-    return divided(maps, decoding, _opencv())
+    return divided(maps, decoding, _compiled())
 
 
-def divided(maps: Maps, decoding: "Decoding", filters: Filters) -> NDArray[np.int32]:
-    """Divide as ``decode`` does, with filters of the caller's."""
+def divided(maps: Maps, decoding: "Decoding", operations: Operations) -> NDArray[np.int32]:
+    """Divide as ``decode`` does, with operations of the caller's."""
     mask = maps.foreground > decoding.foreground_threshold
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    landscape = _landscape(maps, mask, decoding.smoothing_um / maps.mpp, filters)
+    landscape = _landscape(maps, mask, decoding.smoothing_um / maps.mpp, operations)
     peaks = _peaks(landscape, mask)
-    basins = _flooded(mask, landscape, peaks)
+    basins = operations.flooded(landscape, peaks, mask)
     labels = _merged(basins, peaks, landscape, decoding.prominence)
     return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
 
 
-def _landscape(maps: Maps, mask: NDArray[np.bool_], sigma_px: float, filters: Filters) -> Landscape:
+def _landscape(
+    maps: Maps, mask: NDArray[np.bool_], sigma_px: float, operations: Operations
+) -> Landscape:
     if maps.distance is None and maps.offsets is not None:
-        return offset_slope(maps.offsets, sigma_px, filters)
+        return offset_slope(maps.offsets, sigma_px, operations)
     distance = maps.distance
     if distance is None:
-        distance = np.asarray(filters.depth(mask) * maps.mpp / 5.0, np.float32)
-    return filters.blurred(distance, sigma_px) if sigma_px > 0 else distance
+        distance = np.asarray(operations.depth(mask) * maps.mpp / 5.0, np.float32)
+    return operations.blurred(distance, sigma_px) if sigma_px > 0 else distance
 
 
-def offset_slope(offsets: NDArray[np.float32], sigma_px: float, filters: Filters) -> Landscape:
+def offset_slope(
+    offsets: NDArray[np.float32], sigma_px: float, operations: Operations
+) -> Landscape:
     """Return how steeply the offsets rise, the lesser of down the rows and along the columns.
 
     Inside a nucleus an offset rises slowly from -1 to 1; from one nucleus to the next it falls
@@ -127,8 +134,8 @@ def offset_slope(offsets: NDArray[np.float32], sigma_px: float, filters: Filters
         (2, H, W) float32 offsets (y, x) from the nucleus' centre, -1..1.
     sigma_px : float
         Standard deviation of the Gaussian over the offsets, px; 0: none.
-    filters : Filters
-        What blurs.
+    operations : Operations
+        Which of them blurs.
 
     Notes
     -----
@@ -139,15 +146,17 @@ def offset_slope(offsets: NDArray[np.float32], sigma_px: float, filters: Filters
     """
     slopes = []
     for axis, offset in enumerate(offsets):
-        smooth = filters.blurred(offset, sigma_px) if sigma_px > 0 else offset
+        smooth = operations.blurred(offset, sigma_px) if sigma_px > 0 else offset
         slopes.append(ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis, mode="nearest"))
     # Two pixels apart, a step that nothing has blurred has the slope of one blurred by 0.8 px.
     scale = max(sigma_px, 1 / _HALF_STEP) * _HALF_STEP
     return np.asarray(np.minimum(*slopes) * scale, np.float32)
 
 
-def _opencv() -> Filters:
+def _compiled() -> Operations:
     import cv2
+
+    from nuguide.segmentation.flooding import flooded
 
     def blurred(values: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
@@ -155,7 +164,7 @@ def _opencv() -> Filters:
     def depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
-    return Filters(blurred, depth)
+    return Operations(blurred, depth, flooded)
 
 
 def _peaks(landscape: Landscape, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -164,27 +173,6 @@ def _peaks(landscape: Landscape, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     highest = ndimage.maximum_filter(inside, 3, mode="nearest")
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)
-
-
-def _flooded(
-    mask: NDArray[np.bool_], landscape: Landscape, peaks: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Give every pixel of the mask the number of the peak that floods it.
-
-    A part of the mask with a single peak is its basin; only the others need a watershed.
-    """
-    parts, count = ndimage.label(mask)  # connected as water flows: by edges
-    at = np.flatnonzero(peaks)
-    part, number = parts.ravel()[at], peaks.ravel()[at]
-    first, last = np.full(count + 1, peaks.max(initial=0) + 1, np.int32), np.zeros(count + 1, int)
-    np.minimum.at(first, part, number)
-    np.maximum.at(last, part, number)
-    shared = first != last
-    shared[0], first[0] = False, 0
-    basins = first[parts]
-    among = shared[parts]
-    basins_among = watershed(-landscape, np.where(among, peaks, 0), mask=among)
-    return np.where(among, basins_among, basins).astype(np.int32)
 
 
 def _merged(
@@ -240,14 +228,7 @@ def _saddles(basins: NDArray[np.int32], landscape: Landscape) -> list[tuple[floa
 def without_small(labels: NDArray[np.int32], min_area_px: float) -> NDArray[np.int32]:
     """Drop objects of fewer pixels and number the others 1 .. n."""
     sizes = np.bincount(labels.ravel())
-    return numbered(labels, sizes >= min_area_px)
-
-
-def numbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Keep some objects, ``keep[label]``, and number those that have pixels 1 .. n."""
-    present = np.zeros(keep.size, np.bool_)
-    present[labels.ravel()] = True
-    kept = keep & present
+    kept = (sizes > 0) & (sizes >= min_area_px)
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     return np.asarray(numbers[labels], np.int32)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from nuguide.segmentation.runs import RUNS, pixels_of
+from nuguide.segmentation.runs import RUNS, box_of, paint
 from nuguide.segmentation.seams import MARGIN_PX
 from nuguide.slides.regions import Box, Region
 
@@ -125,11 +125,7 @@ def _doubled(outlines: NDArray[np.object_], borders: list[_Border]) -> NDArray[n
 
 def _paint(canvas: Canvas, runs: pa.ListArray, first: int) -> None:
     """Paint nuclei, numbered from ``first`` on, where the canvas is still blank."""
-    pixels = pixels_of(runs)
-    top, left = int(pixels.y.min()), int(pixels.x.min())
-    height, width = int(pixels.y.max()) + 1 - top, int(pixels.x.max()) + 1 - left
-    window = canvas.read(top, left, height, width)
-    y, x = pixels.y - top, pixels.x - left
-    blank = window[y, x] == 0
-    window[y[blank], x[blank]] = pixels.row[blank] + first
-    canvas.write(top, left, window)
+    box = box_of(runs)
+    window = canvas.read(box.y, box.x, box.height, box.width)
+    paint(runs, window, (box.y, box.x), first)
+    canvas.write(box.y, box.x, window)

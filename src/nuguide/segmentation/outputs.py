@@ -121,12 +121,15 @@ def write_outputs(
         What was looked at; None: the whole image.
     """
     draw = _picture(folder, slide, labels, types, tissue)
-    # Tables become text in compiled code, which leaves Python free to draw.
-    with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
-        tables = beside.submit(_write_tables, folder, slide, types, outputs.csv)
-        _write_labels(folder, slide, outputs.label_file(slide), labels)
+    # Nearly all of it is compiled code, which leaves Python free to draw.
+    with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
+        files = [
+            beside.submit(_write_tables, folder, slide, types, outputs.csv),
+            beside.submit(_write_labels, folder, slide, outputs.label_file(slide), labels),
+        ]
         draw()
-        tables.result()
+        for file in files:
+            file.result()
 
 
 def _write_tables(folder: Path, slide: Slide, types: Sequence[str], csv: bool) -> None:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from nuguide.models.model import Model
 from nuguide.nuclei.morphometry import measure
 from nuguide.nuclei.schema import SCHEMA
-from nuguide.segmentation.decoding import Maps, decode, numbered
+from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.runs import RUNS, runs_of
-from nuguide.segmentation.seams import claims, native_box, to_native, window_of
+from nuguide.segmentation.seams import claims, native_box, numbered, to_native, window_of
 from nuguide.segmentation.stopwatch import Stopwatch
 from nuguide.segmentation.types import types_of
 from nuguide.slides.reader import Slide
@@ -95,11 +95,11 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             box,
             scale,
         )
-        labels = numbered(native, mine)
+        labels, before = numbered(native, mine)
         calibration, types = model.card.calibration, None
         if maps.types is not None:
             names = np.array(model.card.classes, np.object_)
-            types = names[types_of(decoded, maps.types)][_numbers_before(labels, native)]
+            types = names[types_of(decoded, maps.types)][before]
     with watch.timing("read"):
         rgb = slide.read(box.y, box.x, box.height, box.width, slide.mpp)
     with watch.timing("instances"):
@@ -117,13 +117,6 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)
-
-
-def _numbers_before(labels: NDArray[np.int32], before: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return, by its label, the number that each nucleus had in the map it was numbered from."""
-    numbers = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
-    numbers[labels.ravel()] = before.ravel()
-    return numbers
 
 
 def no_nuclei() -> pa.Table:

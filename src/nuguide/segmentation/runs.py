@@ -3,11 +3,12 @@
 A run is (y, x, length): ``length`` pixels of row y from column x on, full-resolution px.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from nuguide.compiled import compiled
+from nuguide.slides.regions import Box
 
 RUNS = pa.field("runs", pa.list_(pa.int32()), nullable=False)
 """Column of a nucleus' runs: y, x, length, y, x, length, ..."""
@@ -28,42 +29,87 @@ def runs_of(labels: NDArray[np.int32], origin_px: tuple[int, int]) -> pa.ListArr
     pyarrow.ListArray
         Of length n; row i holds label i + 1, from its topmost row down.
     """
-    width = labels.shape[1] + 1
-    flat = np.pad(labels, ((0, 0), (0, 1))).ravel()  # the added column ends every row's last run
-    start = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    length = np.diff(start, append=flat.size)
-    label = flat[start]
-    order = np.argsort(label, kind="stable")
-    order = order[np.searchsorted(label[order], 1) :]
-    y, x = np.divmod(start[order], width)
-    triples = np.stack([y + origin_px[0], x + origin_px[1], length[order]], axis=1)
-    first = np.searchsorted(label[order], np.arange(1, int(labels.max(initial=0)) + 2))
-    return pa.ListArray.from_arrays(
-        pa.array(3 * first, pa.int32()), pa.array(triples.ravel(), pa.int32())
-    ).cast(RUNS.type)
+    offsets, flat = _listed(labels, *origin_px, int(labels.max(initial=0)))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)).cast(RUNS.type)
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """The pixels of some nuclei.
+@compiled
+def _listed(
+    labels: NDArray[np.int32], top: int, left: int, count: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Where in the second array each nucleus' runs begin, (count + 1,), and the runs."""
+    height, width = labels.shape
+    size = np.zeros(count + 1, np.int32)
+    for y in range(height):
+        before = 0
+        for x in range(width):
+            label = labels[y, x]
+            if label != before and label > 0:
+                size[label] += 3
+            before = label
+    offsets = np.cumsum(size).astype(np.int32)
+    flat = np.empty(offsets[count], np.int32)
+    filled = offsets.copy()  # of nucleus i + 1, up to where its runs are written
+    for y in range(height):
+        before = 0
+        for x in range(width):
+            label = labels[y, x]
+            if label > 0:
+                at = filled[label - 1]
+                if label != before:
+                    flat[at], flat[at + 1], flat[at + 2] = y + top, x + left, 0
+                    filled[label - 1] = at = at + 3
+                flat[at - 1] += 1
+            before = label
+    return offsets, flat
 
-    Attributes
+
+def box_of(runs: pa.ListArray) -> Box:
+    """Return the smallest box that holds all runs; there must be some."""
+    y, x, length = _triples(runs).T
+    top, left = int(y.min()), int(x.min())
+    return Box(top, left, int(y.max()) + 1 - top, int((x + length).max()) - left)
+
+
+def paint(
+    runs: pa.ListArray, window: NDArray[np.int32], origin_px: tuple[int, int], first: int
+) -> None:
+    """Paint nuclei where a label map is still blank.
+
+    Parameters
     ----------
-    y, x : ndarray
-        (P,) full-resolution px.
-    row : ndarray
-        (P,) which of the nuclei each belongs to, from 0.
+    runs : pyarrow.ListArray
+        Row i is painted with the number ``first`` + i; where two overlap the earlier one stays.
+    window : ndarray
+        (h, w) int32 that holds all runs; it is changed.
+    origin_px : tuple of int
+        (y, x) of ``window[0, 0]``, full-resolution px.
+    first : int
+        Number of the first row.
     """
-
-    y: NDArray[np.int64]
-    x: NDArray[np.int64]
-    row: NDArray[np.int64]
+    ends = np.cumsum(runs.value_lengths().to_numpy(zero_copy_only=False) // 3)
+    _painted(_triples(runs), ends, window, *origin_px, first)
 
 
-def pixels_of(runs: pa.ListArray) -> Pixels:
-    """Spell out the pixels of every nucleus' runs, nucleus by nucleus."""
-    y, x, length = runs.flatten().to_numpy(zero_copy_only=False).reshape(-1, 3).T.astype(np.int64)
-    row = np.repeat(np.arange(len(runs)), runs.value_lengths().to_numpy(zero_copy_only=False) // 3)
-    begin = np.cumsum(length) - length
-    along = np.arange(int(length.sum())) - np.repeat(begin, length)
-    return Pixels(np.repeat(y, length), np.repeat(x, length) + along, np.repeat(row, length))
+@compiled
+def _painted(
+    triples: NDArray[np.int32],
+    ends: NDArray[np.int64],
+    window: NDArray[np.int32],
+    top: int,
+    left: int,
+    first: int,
+) -> None:
+    row = 0
+    for at in range(len(triples)):
+        while at >= ends[row]:
+            row += 1
+        y, begin = triples[at, 0] - top, triples[at, 1] - left
+        for x in range(begin, begin + triples[at, 2]):
+            if window[y, x] == 0:
+                window[y, x] = first + row
+
+
+def _triples(runs: pa.ListArray) -> NDArray[np.int32]:
+    flat = runs.flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(flat, np.int32).reshape(-1, 3)

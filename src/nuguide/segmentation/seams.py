@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nuguide.compiled import compiled
 from nuguide.slides.regions import Box, Region
 
 MARGIN_PX = 3
@@ -146,3 +147,41 @@ def _grown(labels: Labels) -> Labels:
     # Dilation takes the larger number where two would meet; the foreground decides the rest.
     spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
     return np.where(labels > 0, labels, spread).astype(np.int32)
+
+
+@compiled
+def numbered(labels: Labels, keep: NDArray[np.bool_]) -> tuple[Labels, NDArray[np.int64]]:
+    """Keep some nuclei and number those of them that have pixels 1 .. n.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (H, W) int32, 0 = background.
+    keep : ndarray
+        (m + 1,) bool by label; the background is not looked at.
+
+    Returns
+    -------
+    labels : ndarray
+        (H, W) int32.
+    before : ndarray
+        (n + 1,) int64: the number that each had before.
+    """
+    numbers = np.zeros(keep.size, np.int32)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            numbers[labels[y, x]] = 1
+    before = np.zeros(keep.size, np.int64)
+    count = numbers[0] = 0
+    for label in range(1, keep.size):
+        if numbers[label] and keep[label]:
+            count += 1
+            before[count] = label
+            numbers[label] = count
+        else:
+            numbers[label] = 0
+    found = np.empty_like(labels)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            found[y, x] = numbers[labels[y, x]]
+    return found, before[: count + 1]
