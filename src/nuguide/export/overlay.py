@@ -51,7 +51,8 @@ def write_overlay(
     """
     longest = max(rgb.shape[:2])
     scale = 2.0 if longest <= _ENLARGED_UP_TO_PX else min(1.0, LONGEST_SIDE_PX / longest)
-    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+    # Down to a half, two pixels a side hold all that there is, at a fifth of the time.
+    how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR if scale < 1.0 else cv2.INTER_CUBIC
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     drawing = cv2.resize(rgb, size, interpolation=how)
     outlines = drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0]))

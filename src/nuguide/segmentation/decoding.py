@@ -212,10 +212,11 @@ def _saddles(basins: NDArray[np.int32], landscape: Landscape) -> list[tuple[floa
     pairs, heights = [], []
     for ahead, behind in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
         one, other = basins[behind], basins[ahead]
-        border = (one != other) & (one > 0) & (other > 0)
-        ends = np.stack([one[border], other[border]])
-        pairs.append(np.sort(ends, axis=0))
-        heights.append(np.minimum(landscape[behind], landscape[ahead])[border])
+        at = np.nonzero(one != other)
+        ends = np.stack([one[at], other[at]])
+        between = ends.all(axis=0)  # neither is background
+        pairs.append(np.sort(ends[:, between], axis=0))
+        heights.append(np.minimum(landscape[behind][at], landscape[ahead][at])[between])
     ends, height = np.concatenate(pairs, axis=1), np.concatenate(heights)
     order = np.lexsort((-height, ends[1], ends[0]))
     ends, height = ends[:, order], height[order]

@@ -201,7 +201,8 @@ class Job:
         scale = self.slide.mpp / self._card.mpp
         with opened_canvas(self._folder, self.slide, self._outputs) as canvas:
             write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
-        give_back_memory()
+        if self.slide.streams:
+            give_back_memory()
         labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
         write_outputs(
             self._folder, self.slide, self._outputs, labels, self._card.types, self._area.mask

@@ -47,14 +47,17 @@ def claims(labels: Labels, region: Region) -> NDArray[np.bool_]:
     return np.concatenate([[False], inside])
 
 
+@compiled
 def _centres(labels: Labels, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean row and column of labels 1 .. n, px; NaN for a label without pixels."""
-    rows, columns = np.nonzero(labels)
-    number = labels[rows, columns] - 1
-    pixels = np.bincount(number, minlength=count)
-    with np.errstate(invalid="ignore"):
-        y, x = (np.bincount(number, at, count) / pixels for at in (rows, columns))
-    return y, x
+    pixels, rows, columns = np.zeros(count + 1), np.zeros(count + 1), np.zeros(count + 1)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            pixels[label] += 1
+            rows[label] += y
+            columns[label] += x
+    return rows[1:] / pixels[1:], columns[1:] / pixels[1:]
 
 
 def window_of(claimed: NDArray[np.bool_]) -> tuple[slice, slice]:

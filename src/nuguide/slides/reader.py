@@ -126,10 +126,12 @@ class Slide:
         """Let go of what was kept of the file, and give back the memory between it.
 
         For where one use of the slide ends and another begins: blocks that are kept lie scattered
-        among what the first one freed, and would pin it.
+        among what the first one freed, and would pin it. An image that lies in memory as a whole
+        is small, and what was freed is wanted again at once.
         """
         self._blocks.clear()
-        give_back_memory()
+        if self.streams:
+            give_back_memory()
 
     def shape_at(self, mpp: float) -> tuple[int, int]:
         """Return (H, W) of the whole image at ``mpp`` um/px, px.
