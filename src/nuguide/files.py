@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from nuguide.errors import OutputError
 
 ADVICE = "give another place with -o"
+
+CACHE = "NUGUIDE_CACHE"
+"""Environment variable that names another place for the user's cache."""
 
 
 @contextmanager
@@ -94,3 +99,17 @@ def unwritable(path: Path, fault: Exception, advice: str = ADVICE) -> OutputErro
         f"{path} cannot be written ({reason}); expected a folder with permission to write and "
         f"space left; {advice}"
     )
+
+
+def cache_folder(part: str) -> Path:
+    """Return a folder of the user's cache: in ``$NUGUIDE_CACHE``, else where the system has it."""
+    place = os.environ.get(CACHE)
+    return (Path(place) if place else user_cache_path("nuguide")) / part
+
+
+def keep(file: Path, content: bytes) -> None:
+    """Put a file in the user's cache, if it can be: else the next command makes it anew."""
+    with suppress(OutputError):
+        make_folder(file.parent)
+        with replacing(file) as aside:
+            aside.write_bytes(content)

@@ -49,7 +49,7 @@ def test_added_weights_are_found_and_load(file: Path) -> None:
 def test_adding_again_replaces_and_leaves_nothing_else(file: Path) -> None:
     add_weights(ENTRY, file)
     add_weights(ENTRY, file)
-    names = sorted(path.name for path in cache.cache_folder().iterdir())
+    names = sorted(path.name for path in cache.guides_folder().iterdir())
     assert names == ["pathosam.safetensors", "pathosam.toml"]
 
 
@@ -72,14 +72,14 @@ def test_cut_file_in_the_cache_is_refused(file: Path) -> None:
 @pytest.mark.parametrize("text", ["not [toml", 'name = "other"\n', ""])
 def test_foreign_record_is_refused(file: Path, text: str) -> None:
     add_weights(ENTRY, file)
-    (cache.cache_folder() / "pathosam.toml").write_text(text)
+    (cache.guides_folder() / "pathosam.toml").write_text(text)
     with pytest.raises(GuideError, match=r"pathosam\.toml"):
         load_guide("pathosam")
 
 
 def test_weights_without_a_record_do_not_count(file: Path) -> None:
     add_weights(ENTRY, file)
-    (cache.cache_folder() / "pathosam.toml").unlink()
+    (cache.guides_folder() / "pathosam.toml").unlink()
     assert cache.find("pathosam") is None
 
 
@@ -89,7 +89,7 @@ def test_nan_weights_are_never_stored(folder: Path) -> None:
     torch.save(state, folder / "nan.pth")
     with pytest.raises(GuideError, match="NaN"):
         add_weights(ENTRY, folder / "nan.pth")
-    assert not cache.cache_folder().exists()
+    assert not cache.guides_folder().exists()
 
 
 def test_encoder_of_another_width_or_family_is_refused(file: Path) -> None:

@@ -5,20 +5,17 @@ import json
 import os
 import platform
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from platformdirs import user_cache_path
 
 from nuguide import __version__
 from nuguide.backends.registry import RUNTIMES, Backend, is_installed, with_backend
 from nuguide.errors import NuguideError
-from nuguide.files import make_folder, replacing
-from nuguide.guides.cache import ENVIRONMENT
+from nuguide.files import cache_folder, keep
 from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
 
@@ -126,9 +123,7 @@ def _compute(model: Model, rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]])
 
 def _file(where: Circumstances) -> Path:
     key = hashlib.sha256(json.dumps(asdict(where), sort_keys=True).encode()).hexdigest()
-    place = os.environ.get(ENVIRONMENT)
-    folder = (Path(place) if place else user_cache_path("nuguide")) / "backends"
-    return folder / f"{key[:32]}.json"
+    return cache_folder("backends") / f"{key[:32]}.json"
 
 
 def _remembered(file: Path) -> dict[str, float] | None:
@@ -142,8 +137,4 @@ def _remembered(file: Path) -> dict[str, float] | None:
 
 
 def _remember(file: Path, seconds: dict[str, float]) -> None:
-    # A cache that cannot be written only means that the next command measures again.
-    with suppress(NuguideError):
-        make_folder(file.parent)
-        with replacing(file) as aside:
-            aside.write_text(json.dumps(seconds), encoding="utf-8")
+    keep(file, json.dumps(seconds).encode())

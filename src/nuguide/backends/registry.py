@@ -15,7 +15,7 @@ from nuguide.models.model import Model
 class Backend(StrEnum):
     """What computes a model.
 
-    ``bfloat16`` alone is another function: it is never chosen by ``auto``.
+    ``bfloat16`` and ``int8`` are other functions: ``auto`` never chooses them.
     """
 
     TORCH = "torch"
@@ -23,13 +23,21 @@ class Backend(StrEnum):
     ONNX = "onnx"
     OPENVINO = "openvino"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 AUTO = "auto"
 """The fastest on this machine of those that are installed and need no compiler."""
 
-RUNTIMES = {Backend.ONNX: "onnxruntime", Backend.OPENVINO: "openvino"}
-"""The package that a backend needs; the extra of nuguide has the backend's name."""
+RUNTIMES = {
+    Backend.ONNX: "onnxruntime",
+    Backend.OPENVINO: "openvino",
+    Backend.INT8: "onnxruntime",
+}
+"""The package that a backend needs."""
+
+EXTRAS = {Backend.ONNX: "onnx", Backend.OPENVINO: "openvino", Backend.INT8: "onnx"}
+"""The extra of nuguide that brings it."""
 
 
 def with_backend(model: Model, name: str, device: str = "auto") -> Model:
@@ -91,7 +99,7 @@ def check_installed(backend: Backend) -> None:
     if not is_installed(backend):
         raise InputError(
             f"the backend {backend} needs {RUNTIMES[backend]}, which is not installed; expected "
-            f"nuguide's extra of that name; pip install 'nuguide[{backend}]'"
+            f"nuguide's extra {EXTRAS[backend]}; pip install 'nuguide[{EXTRAS[backend]}]'"
         )
 
 
@@ -147,6 +155,21 @@ def _bfloat16(model: Model, device: str) -> Model:
     return replace(joined, network=half, backend=Backend.BFLOAT16, precision="bfloat16")
 
 
+def _int8(model: Model, device: str) -> Model:
+    from nuguide.backends.eight_bits import EightBitNetwork
+    from nuguide.backends.whole import whole
+
+    _refuse_gpu(Backend.INT8, device)
+    joined, network = whole(model)
+    if network.reads_tokens:
+        raise InputError(
+            f"{model.card.name} reads tokens of a guide outside it; expected a model without a "
+            "guide, or with a student inside, for the backend int8; choose another --backend"
+        )
+    eight_bits = EightBitNetwork(network)
+    return replace(joined, network=eight_bits, backend=Backend.INT8, precision="int8")
+
+
 def _refuse_gpu(backend: Backend, device: str) -> None:
     if _is_gpu(device):
         raise InputError(
@@ -161,4 +184,5 @@ _PREPARE: dict[Backend, Callable[[Model, str], Model]] = {
     Backend.ONNX: _onnx,
     Backend.OPENVINO: _openvino,
     Backend.BFLOAT16: _bfloat16,
+    Backend.INT8: _int8,
 }

@@ -78,7 +78,7 @@ class SessionNetwork(nn.Module):
             graph, session = self._opened
             if graph.token_px != _token_px(inputs):
                 return self.network(image, tokens)
-            return dict(zip(graph.outputs, _run(session, inputs), strict=True))
+            return dict(zip(graph.outputs, run_session(session, inputs), strict=True))
 
     def _is_for_session(self, inputs: Sequence[Tensor]) -> bool:
         image = inputs[0]
@@ -93,7 +93,7 @@ class SessionNetwork(nn.Module):
         session = self._open_session(graph.to_onnx(), torch.get_num_threads())
         side = self.tile_px or 2 * self.grid_px
         example = graph.example(side, side)
-        difference = largest_difference(graph.expected(example), _run(session, example))
+        difference = largest_difference(graph.expected(example), run_session(session, example))
         if difference > TOLERANCE:
             raise ModelError(
                 f"the backend differs from torch by {difference:.1e}; expected at most "
@@ -102,7 +102,8 @@ class SessionNetwork(nn.Module):
         return graph, session
 
 
-def _run(session: Session, inputs: Sequence[Tensor]) -> list[Tensor]:
+def run_session(session: Session, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Compute a graph's outputs from tensors."""
     return [torch.from_numpy(x) for x in session([x.contiguous().numpy() for x in inputs])]
 
 

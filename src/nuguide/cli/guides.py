@@ -13,7 +13,7 @@ def list_guides() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from nuguide.guides.cache import cache_folder, find
+    from nuguide.guides.cache import find, guides_folder
     from nuguide.guides.registry import GUIDES
 
     table = Table("name", "what", "field um", "licence of the weights", "weights here")
@@ -24,7 +24,7 @@ def list_guides() -> None:
     table.add_row("none", "no guide", "-", "-", "none needed")
     console = Console()
     console.print(table)
-    console.print(f"Weights lie in {cache_folder()}", soft_wrap=True, highlight=False)
+    console.print(f"Weights lie in {guides_folder()}", soft_wrap=True, highlight=False)
 
 
 @app.command()

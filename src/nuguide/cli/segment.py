@@ -121,8 +121,8 @@ def segment(
     backend: Annotated[
         str,
         typer.Option(
-            help="torch, compile, onnx or openvino; bfloat16 (on hardware that has it: faster, not "
-            "quite the same); auto is the fastest of those installed, timed once.",
+            help="torch, compile, onnx or openvino; bfloat16 (on hardware that has it) and int8: "
+            "faster, not quite the same; auto is the fastest of those installed, timed once.",
             rich_help_panel=MACHINE,
         ),
     ] = "torch",

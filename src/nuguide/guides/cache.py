@@ -1,6 +1,5 @@
 """The user's own store of guide weights: safetensors, each with a TOML record beside it."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,19 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli_w
-from platformdirs import user_cache_path
 
 from nuguide.errors import GuideError
-from nuguide.files import make_folder, replacing, unwritable
+from nuguide.files import CACHE, cache_folder, make_folder, replacing, unwritable
 
 # Listing what is there needs no torch.
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nuguide.guides.weights import State
-
-ENVIRONMENT = "NUGUIDE_CACHE"
-"""Variable that names another place for the cache."""
 
 _FIELDS = ("name", "sha256", "source", "licence")
 
@@ -49,13 +44,12 @@ class CachedWeights:
     @property
     def path(self) -> Path:
         """Where the weights lie."""
-        return cache_folder() / f"{self.name}.safetensors"
+        return guides_folder() / f"{self.name}.safetensors"
 
 
-def cache_folder() -> Path:
-    """Return the folder of guide weights: in ``$NUGUIDE_CACHE``, else in the user's cache."""
-    place = os.environ.get(ENVIRONMENT)
-    return (Path(place) if place else user_cache_path("nuguide")) / "guides"
+def guides_folder() -> Path:
+    """Return the folder of guide weights in the user's cache."""
+    return cache_folder("guides")
 
 
 def find(name: str) -> CachedWeights | None:
@@ -66,7 +60,7 @@ def find(name: str) -> CachedWeights | None:
     GuideError
         If there is a record that cannot be read.
     """
-    path = cache_folder() / f"{name}.toml"
+    path = guides_folder() / f"{name}.toml"
     if not path.is_file():
         return None
     try:
@@ -129,7 +123,7 @@ def write(record: CachedWeights, state: Mapping[str, "Tensor"]) -> None:
         key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()
     }
     beside = record.path.with_suffix(".toml")
-    advice = f"set {ENVIRONMENT} to a folder of yours"
+    advice = f"set {CACHE} to a folder of yours"
     make_folder(record.path.parent, advice)
     try:
         with replacing(beside, advice) as card, replacing(record.path, advice) as weights:

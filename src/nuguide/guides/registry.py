@@ -189,7 +189,7 @@ def _from_cache(entry: GuideEntry, field_um: float | None) -> "Guide":
     record = cache.find(entry.name)
     if record is None:
         raise GuideError(
-            f"guide {entry.name} has no weights in {cache.cache_folder()}; expected "
+            f"guide {entry.name} has no weights in {cache.guides_folder()}; expected "
             f"{entry.name}.safetensors with its .toml; get them by {entry.ways}"
         )
     again = f"add it again: {entry.ways}"

@@ -85,7 +85,8 @@ def segment(
         ``auto`` takes a GPU if there is one; otherwise as torch names it.
     backend : str, optional
         What computes the model, see ``nuguide.backends.registry``: ``torch``, ``compile``,
-        ``onnx``, ``openvino``, ``bfloat16``, or ``auto``. None: what the model came with; torch.
+        ``onnx``, ``openvino``, ``bfloat16``, ``int8`` or ``auto``. None: what the model came with;
+        torch.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped. Needed for whole slides; not for arrays.

@@ -1,0 +1,69 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nuguide
+from fixtures.tissue import draw_tissue
+from nuguide.backends import eight_bits
+from nuguide.backends.registry import with_backend
+from nuguide.errors import InputError, ModelError
+from nuguide.models.model import Model
+from nuguide.segmentation.decoding import decode
+from nuguide.segmentation.predictor import predict_maps
+
+pytest.importorskip("onnx", reason="onnx is an extra")
+pytest.importorskip("onnxruntime", reason="onnxruntime is an extra")
+
+
+def test_it_is_close_and_made_once_for_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+    plain = nuguide.load("default")
+    model = with_backend(plain, "int8", "cpu")
+    assert (model.backend, model.precision) == ("int8", "int8")
+    rgb = draw_tissue(130, 170, mpp=0.5, per_mm2=3000, seed=0)[0]
+    expected, found = (predict_maps(each, rgb) for each in (plain, model))
+    apart = np.abs(found.foreground - expected.foreground)
+    assert 0 < apart.mean() < 0.01
+    counts = [decode(maps, plain.card.decoding).max() for maps in (expected, found)]
+    assert counts[0] > 5
+    assert abs(counts[0] - counts[1]) <= 2
+    (kept,) = (tmp_path / "int8").iterdir()
+    assert kept.stat().st_size < 3_500_000
+
+    def never(*_: object) -> bytes:
+        raise AssertionError("it was made before")
+
+    monkeypatch.setattr(eight_bits, "quantised", never)
+    again = predict_maps(with_backend(plain, "int8", "cpu"), rgb)
+    assert (again.foreground == found.foreground).all()
+
+
+def test_what_lost_too_much_is_refused(
+    unguided: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+    monkeypatch.setattr(eight_bits, "APART", 0.0)
+    network = with_backend(unguided, "int8", "cpu").network
+    with pytest.raises(ModelError, match="standard deviations off"):
+        network(torch.rand(1, 3, 32, 32))
+
+
+def test_tokens_from_outside_are_refused(make_model: Callable[..., Model]) -> None:
+    model = make_model("eunet3plus", {"fusion": "released"}, tile_px=256)
+    with pytest.raises(InputError, match="student inside"):
+        with_backend(model, "int8", "cpu")
+
+
+def test_examples_are_tissue_in_many_colours_and_always_the_same() -> None:
+    shown, again = eight_bits.examples(), eight_bits.examples()
+    assert all((one == other).all() for one, other in zip(shown, again, strict=True))
+    assert {tuple(each.shape) for each in shown} == {(1, 3, 256, 256)}
+    assert 0 <= min(each.min() for each in shown) < max(each.max() for each in shown) <= 1
+    colours = torch.stack([each.mean((0, 2, 3)) for each in shown])
+    assert len(shown) == 20
+    assert (colours.std(0) > 0.03).all()
