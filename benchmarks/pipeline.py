@@ -4,17 +4,14 @@
     python benchmarks/pipeline.py --full --json benchmarks/results/NAME.json
     python benchmarks/pipeline.py --growth              # s against mm2, 0.06 to 10 mm2 with --full
 
-All candidates run in one process, one after another, again and again; medians of ``--repeats``
-are given, each of the second of two runs in a row. What was released runs with the C library's
-own thresholds of memory, ours with those that nuguide sets (``nuguide.networks.allocator``).
-Weights are random except those of the embedded model: time does not depend on them.
+All candidates run one after another, again and again; medians of ``--repeats`` are given. What
+others released runs in a process of its own (``released.py``). Weights are random except those of
+the embedded model: time does not depend on them.
 ``--instanseg FOLDER`` adds a peer's network with random weights, from a folder made by
 ``pip install --no-deps --target FOLDER instanseg-torch==0.1.2 einops``.
 """
 
 import argparse
-import ctypes
-import importlib.util
 import json
 import platform
 import resource
@@ -34,23 +31,20 @@ import skimage
 import tifffile
 import torch
 from plain_form import plain_form
+from released import PARTS, TILE_PX, Released, backward, trainable
 from torch import Tensor, nn
 
 import nuguide
-from nuguide.networks.allocator import give_back_memory
 from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.training.hardware import Precision, chosen_precision, in_precision
 
-TILE_PX, TILE_MPP = 256, 0.25
+TILE_MPP = 0.25
 TILES_PER_MM2 = 1e6 / (TILE_PX * TILE_MPP) ** 2
 GROWTH_MM2 = (0.0625, 0.25, 1.0, 4.0, 10.0)
-TRAINED = {"nuclei": 2, "distance": 1}
-RELEASED = {"encoder", "plain", "instanseg"}
-"""Candidates that run with the C library's own thresholds of memory."""
-
 CPU = torch.device("cpu")
 Times = dict[str, float]
+Candidate = Callable[[], float]
 
 
 def main() -> None:
@@ -86,14 +80,15 @@ def arguments() -> argparse.Namespace:
 
 def speed(chosen: argparse.Namespace) -> dict[str, Any]:
     """Run the three pipelines in alternation, then the components."""
-    released = EUNet3Plus(width=32, fusion="released").eval()
-    plain, fast = plain_form(released), InferenceNetwork(released)
-    encoder = sam_encoder()
-    tile, field = torch.rand(1, 3, TILE_PX, TILE_PX), torch.rand(1, 3, 1024, 1024)
-    tokens = torch.randn(1, 256, 64, 64)
+    network = EUNet3Plus(width=32, fusion="released").eval()
+    plain, fast = plain_form(network), InferenceNetwork(network)
+    tile, tokens = torch.rand(1, 3, TILE_PX, TILE_PX), torch.randn(1, 256, 64, 64)
     found: list[dict[str, Any]] = []
     side = 4096 if chosen.full else chosen.side
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Released(chosen.threads, chosen.instanseg) as released,
+    ):
         image = Path(folder) / "tissue.tif"
         tifffile.imwrite(image, tissue(side), tile=(256, 256), compression="zlib")
         out = Path(folder) / "out"
@@ -102,34 +97,40 @@ def speed(chosen: argparse.Namespace) -> dict[str, Any]:
             run = nuguide.segment(image, TILE_MPP, model=chosen.model, out=out / str(len(found)))
             found.append(run.record["found"])
 
-        candidates: dict[str, Callable[[], object]] = {
-            "encoder": lambda: encoder(field),
-            "plain": lambda: plain(tile, tokens),
-            "plain, our memory": lambda: plain(tile, tokens),
-            "fast": lambda: fast(tile, tokens),
-            "default": default,
-        } | peer(chosen)
+        candidates: dict[str, Candidate] = {
+            "sam": released("sam"),
+            "tile, plain": released("tile"),
+            "tile, plain, our memory": timed(lambda: plain(tile, tokens)),
+            "tile": timed(lambda: fast(tile, tokens)),
+            "default": timed(default),
+        }
+        if chosen.instanseg is not None:
+            candidates |= peer(chosen, released)
         times = alternate(candidates, chosen.repeats)
+        parts = components(network, released, chosen)
+        steps = [training(precision, released, chosen) for precision in ("32", shipped())]
+    with torch.inference_mode():
         difference = largest_difference(plain(tile, tokens), fast(tile, tokens))
     mm2 = (side * TILE_MPP / 1000) ** 2
-    per_mm2 = (times["encoder"] + times["plain"]) * TILES_PER_MM2
+    per_mm2 = (times["sam"] + times["tile, plain"]) * TILES_PER_MM2
+    ours = times["tile, plain, our memory"]
     report = {
         "released_s_per_mm2": round(per_mm2, 2),
-        "same_function_s_per_mm2": round((times["encoder"] + times["fast"]) * TILES_PER_MM2, 2),
+        "same_function_s_per_mm2": round((times["sam"] + times["tile"]) * TILES_PER_MM2, 2),
         "default_s_per_mm2": round(times["default"] / mm2, 3),
         "ratio": round(per_mm2 / (times["default"] / mm2), 1),
-        "tile_forward": compared(times["plain"], times["fast"], difference)
+        "tile_forward": compared(times["tile, plain"], times["tile"], difference)
         | {
-            "plain_our_memory_s": round(times["plain, our memory"], 4),
-            "ratio_our_memory": round(times["plain, our memory"] / times["fast"], 2),
+            "plain_our_memory_s": round(ours, 4),
+            "ratio_our_memory": round(ours / times["tile"], 2),
         },
-        "sam_encoder_s": round(times["encoder"], 3),
+        "sam_encoder_s": round(times["sam"], 3),
         "default_mm2": round(mm2, 4),
         "default_nuclei": found[-1]["nuclei"],
         "share": shares(found),
-        "components_s": components(released, chosen),
-        "training_step": training(chosen, "32"),
-        "training_step_as_shipped": training(chosen, chosen_precision("auto", CPU)),
+        "components_s": parts,
+        "training_step": steps[0],
+        "training_step_as_shipped": steps[1],
     }
     if "instanseg" in times:
         report["networks_1024px_s"] = {
@@ -147,48 +148,26 @@ def compared(plain: float, fast: float, difference: float) -> dict[str, float]:
     }
 
 
-def alternate(candidates: dict[str, Callable[[], object]], repeats: int) -> Times:
-    """Return the median wall time of each; one round before is not counted.
+def timed(run: Callable[[], object]) -> Candidate:
+    """Return what runs something here, without gradients, and returns its seconds."""
 
-    Each runs twice in a row, of which the second counts: the first finds caches and memory as its
-    neighbour left them.
-    """
+    def candidate() -> float:
+        with torch.inference_mode():
+            start = time.perf_counter()
+            run()
+            return time.perf_counter() - start
+
+    return candidate
+
+
+def alternate(candidates: dict[str, Candidate], repeats: int) -> Times:
+    """Return the median wall time of each; one round before is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats + 1):
         for name, candidate in candidates.items():
-            set_memory(as_released=name in RELEASED)
-            candidate()
-            start = time.perf_counter()
-            candidate()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(candidate())
             print(f"{name} {taken[name][-1]:.3f} s", file=sys.stderr)
-    set_memory(as_released=False)
     return {name: statistics.median(each[1:]) for name, each in taken.items()}
-
-
-def set_memory(*, as_released: bool) -> None:
-    """Set from which size on glibc maps a block anew each time, and how much that is free it keeps.
-
-    nuguide sets both when it makes a network, for the whole process: that is part of what it does,
-    and no part of what was released. There glibc raises them by itself, as large arrays are freed,
-    to 32 and 64 MiB; nothing can let it do so again in a process where they were set.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    trim_threshold, mmap_threshold = -1, -3  # names in malloc.h
-    kept, mapped = (64 << 20, 32 << 20) if as_released else (1 << 30, 1 << 30)
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(trim_threshold, kept)
-    mallopt(mmap_threshold, mapped)
-    give_back_memory()
-
-
-def sam_encoder() -> nn.Module:
-    """Return a SAM ViT-B image encoder of random weights, (1, 3, 1024, 1024) in."""
-    from transformers import SamVisionConfig, SamVisionModel
-
-    encoder: nn.Module = SamVisionModel(SamVisionConfig())
-    return encoder.eval()
 
 
 def tissue(side: int) -> np.ndarray:
@@ -204,84 +183,84 @@ def shares(found: list[dict[str, Any]]) -> dict[str, float]:
     return {stage: round(total[stage] / sum(total.values()), 3) for stage in stages}
 
 
-def components(network: EUNet3Plus, chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Compare decoder and fusion, plain and fast, on the maps of one tile; c = 32."""
+def components(
+    network: EUNet3Plus, released: Released, chosen: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    """Compare encoder, decoder and fusion, plain and fast, on the maps of one tile; c = 32."""
     plain, fast = plain_form(network), InferenceNetwork(network).folded
     image, tokens = torch.rand(1, 3, TILE_PX, TILE_PX), torch.randn(1, 256, 64, 64)
     found = {}
     with torch.inference_mode():
         maps = network.encode(image, tokens)
         last = [x.contiguous(memory_format=torch.channels_last) for x in maps]
-        parts: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-            "encoder": (
-                lambda: plain.encode(image, tokens)[-1],
-                lambda: fast.encode(image, tokens)[-1],
-            ),
-            "decoder": (lambda: plain.decoder(maps)[0], lambda: fast.decoder(last)[0]),
-            "fusion": (lambda: plain.fuse(maps[-1], tokens), lambda: fast.fuse(last[-1], tokens)),
-        }
-        for name, (slow, quick) in parts.items():
-            times = alternate({"plain": slow, "fast": quick}, chosen.repeats)
-            difference = float((slow() - quick()).abs().max())
-            found[name] = compared(times["plain"], times["fast"], difference)
+    slow: dict[str, Callable[[], Tensor]] = {
+        "encoder": lambda: plain.encode(image, tokens)[-1],
+        "decoder": lambda: plain.decoder(maps)[0],
+        "fusion": lambda: plain.fuse(maps[-1], tokens),
+    }
+    quick: dict[str, Callable[[], Tensor]] = {
+        "encoder": lambda: fast.encode(image, tokens)[-1],
+        "decoder": lambda: fast.decoder(last)[0],
+        "fusion": lambda: fast.fuse(last[-1], tokens),
+    }
+    for name in PARTS:
+        times = alternate({"plain": released(name), "fast": timed(quick[name])}, chosen.repeats)
+        with torch.inference_mode():
+            difference = float((slow[name]() - quick[name]()).abs().max())
+        found[name] = compared(times["plain"], times["fast"], difference)
     return found
 
 
-def training(chosen: argparse.Namespace, precision: Precision) -> dict[str, dict[str, float]]:
+def shipped() -> Precision:
+    """Return the precision in which recipes train here."""
+    return chosen_precision("auto", CPU)
+
+
+def training(
+    precision: Precision, released: Released, chosen: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
     """Compare a step's forward and backward pass: plain in float32, and as the product trains."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for width, batch in ((8, 4), (16, 2), (32, 1)) if chosen.full else ((8, 2),):
-        fast = EUNet3Plus(width=width, heads=tuple(TRAINED), dropout=0)
-        plain = plain_form(fast)
+        fast = trainable(width)
         image = torch.rand(batch, 3, TILE_PX, TILE_PX)
         times = alternate(
             {
-                "plain": lambda n=plain, x=image: step(n, x, "32"),
-                "fast": lambda n=fast, x=image: step(n, x, precision),
+                "plain": released(f"step {width} {batch}"),
+                "fast": lambda n=fast, x=image: our_step(n, x, precision),
             },
             chosen.repeats,
         )
-        with torch.no_grad(), in_precision(precision, CPU):
-            found_fast = fast(image)
         with torch.no_grad():
-            difference = largest_difference(plain(image), found_fast)
+            with in_precision(precision, CPU):
+                ours = fast(image)
+            difference = largest_difference(plain_form(fast)(image), ours)
         row = compared(times["plain"], times["fast"], difference) | {"precision": precision}
         found[f"width {width}, batch {batch}"] = row
     return found
 
 
-def step(network: nn.Module, image: Tensor, precision: Precision) -> None:
+def our_step(network: nn.Module, image: Tensor, precision: Precision) -> float:
+    """Return the seconds of a step as the product trains."""
+    start = time.perf_counter()
     with in_precision(precision, CPU):
         outputs = network.train()(image)
-    torch.stack([x.float().square().mean() for x in outputs.values()]).sum().backward()
-    network.zero_grad(set_to_none=True)
+    backward(network, outputs)
+    return time.perf_counter() - start
 
 
 def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-def peer(chosen: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """Return InstanSeg's network and the default one on 1024 x 1024 px, if the former is there."""
-    if chosen.instanseg is None:
-        return {}
-    sys.path.append(str(chosen.instanseg))
-    # The file alone: its package asks for more than its network needs.
-    source = chosen.instanseg / "instanseg" / "utils" / "models" / "InstanSeg_UNet.py"
-    spec = importlib.util.spec_from_file_location("instanseg_unet", source)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"no network at {source}; see --help for how to make the folder")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network = module.InstanSeg_UNet(
-        in_channels=3, out_channels=[[2, 1, 1]], layers=[256, 128, 64, 32]
-    ).eval()
+def peer(chosen: argparse.Namespace, released: Released) -> dict[str, Candidate]:
+    """Return InstanSeg's network and the default one on 1024 x 1024 px."""
     model = nuguide.load(chosen.model)
     image = torch.rand(1, 3, 1024, 1024)
     tokens = torch.randn(1, 256, 256, 256) if model.network.reads_tokens else None
     return {
-        "instanseg": lambda: network(image),
-        "default_network": lambda: model.network(image, tokens),
+        "instanseg": released("instanseg"),
+        "default_network": timed(lambda: model.network(image, tokens)),
     }
 
 
