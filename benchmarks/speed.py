@@ -42,6 +42,12 @@ def table(found: dict[str, Any]) -> str:
             f"{tile['fast_s']:.2f}",
             f"{tile['ratio']:.1f}",
         ],
+        [
+            "the same, where the plain form also keeps freed memory as nuguide does",
+            f"{tile['plain_our_memory_s']:.2f}",
+            f"{tile['fast_s']:.2f}",
+            f"{tile['ratio_our_memory']:.1f}",
+        ],
         *steps(found["training_step"], "32", "both in float32"),
         *steps(found["training_step_as_shipped"], "bf16", "here in bfloat16, as recipes do"),
         [

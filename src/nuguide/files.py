@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from nuguide.errors import OutputError
 
 ADVICE = "give another place with -o"
@@ -103,6 +101,8 @@ def unwritable(path: Path, fault: Exception, advice: str = ADVICE) -> OutputErro
 
 def cache_folder(part: str) -> Path:
     """Return a folder of the user's cache: in ``$NUGUIDE_CACHE``, else where the system has it."""
+    from platformdirs import user_cache_path  # not there on a lent GPU machine, nor needed
+
     place = os.environ.get(CACHE)
     return (Path(place) if place else user_cache_path("nuguide")) / part
 

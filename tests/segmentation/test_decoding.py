@@ -117,6 +117,7 @@ def test_where_two_nuclei_meet_the_offsets_fall_by_about_one(sigma: float) -> No
     operations = Operations(
         blurred=lambda values, sigma: cv2.GaussianBlur(values, (0, 0), sigma),
         depth=lambda mask: mask,
+        highest=lambda values: values,
         flooded=lambda landscape, peaks, mask: peaks,
     )
     slope = offset_slope(half_planes((30, 80)), sigma, operations)

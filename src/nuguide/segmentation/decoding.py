@@ -61,6 +61,8 @@ class Operations:
         An (H, W) float32 map and the standard deviation of a Gaussian, px; edges mirror.
     depth : callable
         An (H, W) mask; each pixel's Euclidean distance to its outside, px, float32.
+    highest : callable
+        An (H, W) float32 map; the greatest value of each pixel and its eight neighbours.
     flooded : callable
         A landscape, (H, W) int32 numbers of its peaks, and an (H, W) mask; the number of the peak
         that floods each pixel of the mask, as ``nuguide.segmentation.flooding.flooded``.
@@ -68,6 +70,7 @@ class Operations:
 
     blurred: Callable[[NDArray[np.float32], float], NDArray[np.float32]]
     depth: Callable[[NDArray[np.bool_]], NDArray[np.float32]]
+    highest: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     flooded: Callable[[Landscape, NDArray[np.int32], NDArray[np.bool_]], NDArray[np.int32]]
 
 
@@ -103,7 +106,7 @@ def divided(maps: Maps, decoding: "Decoding", operations: Operations) -> NDArray
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
     landscape = _landscape(maps, mask, decoding.smoothing_um / maps.mpp, operations)
-    peaks = _peaks(landscape, mask)
+    peaks = _peaks(landscape, mask, operations)
     basins = operations.flooded(landscape, peaks, mask)
     labels = _merged(basins, peaks, landscape, decoding.prominence)
     return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
@@ -164,13 +167,18 @@ def _compiled() -> Operations:
     def depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
-    return Operations(blurred, depth, flooded)
+    def highest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.dilate(values, np.ones((3, 3), np.uint8)), np.float32)
+
+    return Operations(blurred, depth, highest, flooded)
 
 
-def _peaks(landscape: Landscape, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _peaks(
+    landscape: Landscape, mask: NDArray[np.bool_], operations: Operations
+) -> NDArray[np.int32]:
     """Number the local maxima inside the mask; every part of the mask has one at least."""
     inside = np.where(mask, landscape, -np.inf).astype(np.float32)
-    highest = ndimage.maximum_filter(inside, 3, mode="nearest")
+    highest = operations.highest(inside)
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)
 
@@ -186,12 +194,10 @@ def _merged(
     From the highest saddle down, as the water falls: when two basins meet, the lower one has its
     prominence, peak minus saddle, for good.
     """
-    count = int(basins.max())
-    numbers = np.arange(count + 1)
-    peak = np.full(count + 1, -np.inf)
+    peak = np.full(int(basins.max()) + 1, -np.inf)
     at = np.flatnonzero(peaks)
     np.maximum.at(peak, peaks.ravel()[at], landscape.ravel()[at])
-    parent = numbers.tolist()
+    parent = np.arange(peak.size)
 
     def root(basin: int) -> int:
         while parent[basin] != basin:
@@ -199,24 +205,36 @@ def _merged(
             basin = parent[basin]
         return basin
 
-    for saddle, one, other in _saddles(basins, landscape):
+    for saddle, one, other in _low_saddles(basins, landscape, peak, prominence):
         low, high = sorted((root(one), root(other)), key=lambda basin: peak[basin])
         if low != high and peak[low] - saddle < prominence:
             parent[low] = high
-    merged = np.array([root(basin) for basin in range(count + 1)], np.int32)
-    return np.asarray(merged[basins], np.int32)
+    while (parent[parent] != parent).any():
+        parent = parent[parent]
+    return np.asarray(parent.astype(np.int32)[basins], np.int32)
 
 
-def _saddles(basins: NDArray[np.int32], landscape: Landscape) -> list[tuple[float, int, int]]:
-    """List (height, basin, basin) of the highest pass between neighbours, highest first."""
+def _low_saddles(
+    basins: NDArray[np.int32],
+    landscape: Landscape,
+    peak: NDArray[np.float64],
+    prominence: float,
+) -> list[tuple[float, int, int]]:
+    """List (height, basin, basin) of the highest pass between neighbours, highest first.
+
+    Left out are those over which both basins' peaks stand out: whatever they are merged with has
+    no lower peak, so nothing is ever merged there.
+    """
     pairs, heights = [], []
     for ahead, behind in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
         one, other = basins[behind], basins[ahead]
         at = np.nonzero(one != other)
         ends = np.stack([one[at], other[at]])
-        between = ends.all(axis=0)  # neither is background
-        pairs.append(np.sort(ends[:, between], axis=0))
-        heights.append(np.minimum(landscape[behind][at], landscape[ahead][at])[between])
+        height = np.minimum(landscape[behind][at], landscape[ahead][at])
+        # Neither is background, which has no peak.
+        merging = ends.all(axis=0) & (peak[ends].min(axis=0) - height < prominence)
+        pairs.append(np.sort(ends[:, merging], axis=0))
+        heights.append(height[merging])
     ends, height = np.concatenate(pairs, axis=1), np.concatenate(heights)
     order = np.lexsort((-height, ends[1], ends[0]))
     ends, height = ends[:, order], height[order]

@@ -31,17 +31,38 @@ def flooded(
     place it stands: there a heap finds the next pixel, here all are sorted once. Of pixels of one
     height the first one in the image comes first.
     """
-    inside = np.flatnonzero(mask)
-    # One whole number a pixel, that sorts by height from the top and then by place.
-    bits = landscape.ravel()[inside].view(np.int32)
-    rank = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # whole numbers in the order of the floats
-    order = np.sort((-rank.astype(np.int64) << 32) + inside) & 0xFFFFFFFF
-    return _flow(landscape, np.where(mask, peaks, 0).astype(np.int32), mask, order)
+    basins = np.where(mask, peaks, 0).astype(np.int32)
+    order = _from_the_top(np.ascontiguousarray(landscape).ravel(), np.flatnonzero(mask))
+    return _flow(basins, mask, order)
+
+
+@compiled
+def _from_the_top(heights: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort places by height, the highest first, equal ones as they come; by digits of 16 bits."""
+    bits = heights.view(np.uint32)
+    key = np.empty(places.size, np.uint32)
+    for at in range(places.size):
+        # Whole numbers that fall as the floats rise: of those below 0 more bits are less already.
+        word = bits[places[at]]
+        key[at] = word if word >> 31 else word ^ np.uint32(0x7FFFFFFF)
+    for shift in (0, 16):
+        begin = np.zeros(1 << 16, np.int64)
+        for each in key:
+            begin[(each >> shift) & 0xFFFF] += 1
+        before = 0
+        for digit in range(begin.size):
+            begin[digit], before = before, before + begin[digit]
+        sorted_key, sorted_places = np.empty_like(key), np.empty_like(places)
+        for at in range(places.size):
+            digit = (key[at] >> shift) & 0xFFFF
+            sorted_key[begin[digit]], sorted_places[begin[digit]] = key[at], places[at]
+            begin[digit] += 1
+        key, places = sorted_key, sorted_places
+    return places
 
 
 @compiled
 def _flow(
-    landscape: NDArray[np.float32],
     basins: NDArray[np.int32],
     mask: NDArray[np.bool_],
     order: NDArray[np.int64],

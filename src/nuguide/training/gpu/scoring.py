@@ -34,7 +34,7 @@ def decode_there(maps: Maps, decoding: "Decoding") -> NDArray[np.int32]:
     differ from ``decode``'s in the third digit at most. What is published is scored where the
     model is taken back.
     """
-    return divided(maps, decoding, Operations(_blurred, _depth, _flooded))
+    return divided(maps, decoding, Operations(_blurred, _depth, _highest, _flooded))
 
 
 def _blurred(values: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
@@ -43,6 +43,10 @@ def _blurred(values: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32
 
 def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(ndimage.distance_transform_edt(mask), np.float32)
+
+
+def _highest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(ndimage.maximum_filter(values, 3, mode="nearest"), np.float32)
 
 
 def _flooded(
