@@ -9,7 +9,7 @@ from nuguide.nuclei.morphometry import measure
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.region import no_nuclei
 from nuguide.segmentation.runs import RUNS, runs_of
-from nuguide.slides.regions import Region, plan_regions
+from nuguide.slides.regions import Box, Region, plan_regions
 
 SHAPE = (64, 192)
 LEFT, MIDDLE, RIGHT = PLAN = plan_regions(SHAPE, size=64, halo=32, grid_px=32)
@@ -69,6 +69,23 @@ def test_rows_are_numbered_on_through_regions_without_nuclei() -> None:
     assert labels[8, 8] == 1
     assert labels[24, 8] == 2
     assert labels[8, 164] == 3
+
+
+def test_a_narrow_region_does_not_make_its_neighbour_forget_the_row_above() -> None:
+    # The lower left region is wanted at its foot alone: what it reads begins far below its row.
+    parts = {(64, 0): Box(120, 0, 8, 64)}
+    above, narrow, beside = plan_regions(
+        (128, 128),
+        size=64,
+        halo=16,
+        grid_px=8,
+        wanted=lambda box: None if (box.y, box.x) == (0, 0) else parts.get((box.y, box.x), box),
+    )
+    same = nuclei((46, 100, 16))
+    moved = nuclei((47, 100, 16))
+    assert narrow.read.y >= above.read.y + above.read.height
+    kept = joined([(above, same), (narrow, no_nuclei()), (beside, moved)])[0]
+    assert kept == pytest.approx([108])
 
 
 def test_the_far_past_is_forgotten() -> None:

@@ -6,7 +6,7 @@ from nuguide.segmentation.decoding import Maps
 from nuguide.segmentation.seams import claims, native_box, to_native, window_of
 from nuguide.slides.regions import Box, Region
 
-REGION = Region(1, core=Box(0, 64, 64, 64), read=Box(0, 32, 64, 128))
+REGION = Region(1, core=Box(0, 64, 64, 64), read=Box(0, 32, 64, 128), row_y=0)
 
 
 def square(shape: tuple[int, int], *corners: tuple[int, int], side: int = 8) -> np.ndarray:

@@ -126,6 +126,13 @@ def test_only_nuclei_inside_the_region_of_interest(
     assert len(x) > 20
     assert 200 - step <= x.min() < 250 < 550 < x.max() <= 600 + step
     assert 100 - step <= y.min() < 150 < 450 < y.max() <= 500 + step
+    # Less is read, and the nuclei are those of the whole slide that lie inside.
+    whole = found(run(model, slide, tmp_path / "whole", Settings(cut=CUT))).nuclei.to_table()
+    x, y = (whole[f"centroid_{axis}_px"].to_numpy() for axis in "xy")
+    well_inside = (x > 200 + step) & (x < 600 - step) & (y > 100 + step) & (y < 500 - step)
+    ids = set(inside.nuclei.to_table()["id"].to_pylist())
+    assert ids <= set(whole["id"].to_pylist())
+    assert set(whole["id"].to_numpy()[well_inside]) <= ids
 
 
 def test_no_tissue_is_no_error_and_says_why(model: Model, tmp_path: Path) -> None:

@@ -49,3 +49,18 @@ def test_sizes_off_the_grid_are_refused() -> None:
         plan_regions((100, 100), size=512, offset=512)
     with pytest.raises(ValueError, match="no region"):
         plan_regions((0, 100))
+
+
+def test_regions_are_narrowed_to_what_is_wanted_on_the_grid() -> None:
+    parts = {(0, 0): Box(70, 100, 30, 200), (512, 0): Box(1000, 5, 24, 507)}
+    plan = plan_regions(
+        (1100, 1000), size=512, halo=128, grid_px=64, wanted=lambda box: parts.get((box.y, box.x))
+    )
+    assert [(region.index, region.row_y) for region in plan] == [(0, 0), (2, 512)]
+    assert [region.core for region in plan] == [Box(64, 64, 64, 256), Box(960, 0, 64, 512)]
+    assert [region.read for region in plan] == [Box(0, 0, 256, 448), Box(832, 0, 320, 640)]
+
+
+def test_what_is_wanted_whole_is_planned_as_ever() -> None:
+    shape = (1100, 1000)
+    assert plan_regions(shape, wanted=lambda box: box) == plan_regions(shape)

@@ -137,6 +137,36 @@ def test_beyond_the_slide_there_is_no_tissue() -> None:
     assert full.share(Box(50, 50, 5, 5), 8.0) == 0.0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bounds_of_a_box_hold_its_tissue_and_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tissue = Tissue(rng.random((30, 40)) > 0.97, 8.0, 0.05)
+    y, x, height, width = (int(n) for n in rng.integers(1, 200, 4))
+    box = Box(y, x, height, width)
+    fine = np.kron(tissue.mask, np.ones((16, 16), bool))  # at 0.5 um/px
+    rows, columns = np.nonzero(fine[y : y + height, x : x + width])
+    found = tissue.bounds(box, 0.5)
+    if not rows.size:
+        assert found is None
+        return
+    first, last = (rows.min(), columns.min()), (rows.max(), columns.max())
+    expected = (y + first[0], x + first[1], last[0] - first[0] + 1, last[1] - first[1] + 1)
+    assert found == Box(*map(int, expected))
+
+
+def test_bounds_at_a_scale_of_its_own_hold_the_tissue() -> None:
+    tissue = Tissue(np.eye(40, dtype=bool), 8.0, 0.05)
+    box = Box(100, 90, 130, 150)
+    found = tissue.bounds(box, 0.527)
+    assert found is not None
+    y, x = (axis.ravel() + 0.5 for axis in np.mgrid[100:230, 90:240])
+    covered = tissue.covers(y, x, 0.527)
+    inside = (y >= found.y) & (y < found.y + found.height)
+    inside &= (x >= found.x) & (x < found.x + found.width)
+    assert covered.any()
+    assert not (covered & ~inside).any()
+
+
 def test_points_are_looked_up(drawn: Tissue) -> None:
     y, x = np.array([0.0, 100.2, 479.9, -1.0, 480.0]), np.array([0.0, 33.0, 639.0, 5.0, 5.0])
     expected = [drawn.mask[0, 0], drawn.mask[6, 2], drawn.mask[29, 39], False, False]

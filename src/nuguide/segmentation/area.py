@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from nuguide.slides.reader import Slide
-from nuguide.slides.regions import Region
 from nuguide.slides.roi import read_roi
 from nuguide.slides.tissue import Tissue, all_tissue, find_tissue
 
@@ -50,13 +49,6 @@ class Area:
     mask: Tissue | None = None
     searched: bool = False
     roi: bool = False
-
-    def regions(self, plan: list[Region], mpp: float) -> list[Region]:
-        """Return the regions that own any of it; ``mpp`` is that of the plan, um/px."""
-        if self.mask is None:
-            return plan
-        shares = self.mask.shares([region.core for region in plan], mpp)
-        return [region for region, share in zip(plan, shares, strict=True) if share > 0]
 
     def of(self, nuclei: pa.Table, mpp: float) -> pa.Table:
         """Return the nuclei whose centroid lies in it; ``mpp`` is the image's own, um/px."""

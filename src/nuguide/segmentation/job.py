@@ -95,7 +95,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
             return Run(folder, resumed=True)
         if settings.overwrite:
             remove_ledger(folder)
-        chosen = area.regions(plan(slide, model, cut), model.card.mpp)
+        chosen = plan(slide, model, cut, area.mask)
         return Job(slide, folder, model, configuration, area, chosen, settings.outputs)
     except BaseException:
         slide.close()

@@ -77,7 +77,7 @@ def join(
     for region, claimed in fragments:
         outlines = shapely.from_wkb(claimed["geometry"].to_numpy())
         at_border = _reaches_border(outlines, region.core, scale)
-        borders = [border for border in borders if border.bottom > region.read.y]
+        borders = [border for border in borders if border.bottom > region.row_y]
         kept = np.ones(len(outlines), np.bool_)
         kept[at_border] = ~_doubled(outlines[at_border], borders)
         borders.append(_Border(region.read.y + region.read.height, outlines[at_border & kept]))

@@ -7,6 +7,7 @@ from typing import Self
 from nuguide.models.model import Model
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Region, plan_regions
+from nuguide.slides.tissue import Tissue
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,17 @@ def cut_for(model: Model, cut: Cut | None = None) -> Cut:
     return (cut or Cut()).on_grid(grid_px(model))
 
 
-def plan(slide: Slide, model: Model, cut: Cut) -> list[Region]:
-    """Tile a slide with regions."""
-    shape = slide.shape_at(model.card.mpp)
-    return plan_regions(shape, cut.size_px, cut.halo_px, grid_px(model), cut.offset_px)
+def plan(slide: Slide, model: Model, cut: Cut, mask: Tissue | None = None) -> list[Region]:
+    """Tile a slide, or the tissue of a mask, with regions.
+
+    A region of which the mask holds a part alone is narrowed to it: what lies outside is not in
+    the result, and its pixels would cost as much as any others.
+    """
+    mpp = model.card.mpp
+    wanted = None if mask is None else lambda box: mask.bounds(box, mpp)
+    return plan_regions(
+        slide.shape_at(mpp), cut.size_px, cut.halo_px, grid_px(model), cut.offset_px, wanted
+    )
 
 
 def grid_px(model: Model) -> int:

@@ -34,8 +34,8 @@ class Estimate:
 
 def regions_of(slide: Slide, area: Area, model: Model) -> tuple[list[Region], int]:
     """Return the regions of a slide that would be segmented, and how many its plan has in all."""
-    regions = plan(slide, model, cut_for(model))
-    return area.regions(regions, model.card.mpp), len(regions)
+    cut = cut_for(model)
+    return plan(slide, model, cut, area.mask), len(plan(slide, model, cut))
 
 
 def estimate(slide: Slide, area: Area, model: Model, regions: Sequence[Region]) -> Estimate:

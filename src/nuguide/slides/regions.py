@@ -1,5 +1,6 @@
 """The one grid: regions that tile an image, each read with a halo of its surroundings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -31,15 +32,18 @@ class Region:
     index : int
         Its place in the plan, row by row.
     core : Box
-        What it owns: the cores cover the image and do not overlap. Model px.
+        What it owns: the cores cover what is wanted of the image and do not overlap. Model px.
     read : Box
-        What is read for it: the core and a halo towards its neighbours. Where the image ends there
-        is nothing to see, so there it ends too, rounded up to the grid. Model px.
+        What is read for it: the core and a halo around it. Where the image ends there is nothing
+        to see, so there it ends too, rounded up to the grid. Model px.
+    row_y : int
+        Where its row of the plan begins, model px; the core may begin below.
     """
 
     index: int
     core: Box
     read: Box
+    row_y: int
 
 
 def plan_regions(
@@ -48,8 +52,9 @@ def plan_regions(
     halo: int = 64,
     grid_px: int = 64,
     offset: int = 0,
+    wanted: Callable[[Box], Box | None] | None = None,
 ) -> list[Region]:
-    """Tile an image with regions on one grid anchored at its origin.
+    """Tile an image, or what is wanted of it, with regions on one grid anchored at its origin.
 
     ::
 
@@ -77,11 +82,15 @@ def plan_regions(
     offset : int
         Where the second row and column of cores begin, px, below ``size``; 0: the first are
         whole. A multiple of ``grid_px``.
+    wanted : callable, optional
+        The part of a box that is wanted, px; None if nothing of it is. A core is narrowed to that,
+        to lines of the grid, or left out.
 
     Returns
     -------
     list of Region
-        Row by row; the cores of the last row and column end with the image.
+        Row by row, numbered as if all were wanted; the cores of the last row and column end with
+        the image.
 
     Raises
     ------
@@ -100,11 +109,25 @@ def plan_regions(
     rows, columns = (_spans(length, size, offset) for length in (height, width))
     regions = []
     for index, ((y, tall), (x, wide)) in enumerate(product(rows, columns)):
-        core = Box(y, x, tall, wide)
+        core: Box | None = Box(y, x, tall, wide)
+        if wanted is not None:
+            core = _narrowed(Box(y, x, tall, wide), wanted(Box(y, x, tall, wide)), grid_px)
+        if core is None:
+            continue
         top, bottom = _with_halo(core.y, core.height, height, halo, grid_px)
         left, right = _with_halo(core.x, core.width, width, halo, grid_px)
-        regions.append(Region(index, core, Box(top, left, bottom - top, right - left)))
+        regions.append(Region(index, core, Box(top, left, bottom - top, right - left), y))
     return regions
+
+
+def _narrowed(cell: Box, part: Box | None, step: int) -> Box | None:
+    """Return the part of a cell of the plan, grown to lines of the grid within it."""
+    if part is None:
+        return None
+    top, left = part.y // step * step, part.x // step * step
+    bottom = min(-(-(part.y + part.height) // step) * step, cell.y + cell.height)
+    right = min(-(-(part.x + part.width) // step) * step, cell.x + cell.width)
+    return Box(top, left, bottom - top, right - left)
 
 
 def _spans(length: int, size: int, offset: int) -> list[tuple[int, int]]:

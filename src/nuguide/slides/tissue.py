@@ -1,5 +1,6 @@
 """Where the tissue is: a coarse mask that tells which regions are worth reading."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -75,6 +76,27 @@ class Tissue:
         )
         # The sum of a million pixels is exact; its interpolation is to 1e-9.
         return np.asarray((tissue / (height * width)).clip(0.0, 1.0))
+
+    def bounds(self, box: Box, mpp: float) -> Box | None:
+        """Return the smallest box that holds all tissue of a box, px of the grid at ``mpp``.
+
+        None if it has none; else it lies within ``box``.
+        """
+        scale = mpp / self.mpp
+        top, left = max(0, math.floor(box.y * scale)), max(0, math.floor(box.x * scale))
+        bottom, right = (
+            math.ceil((begin + length) * scale)
+            for begin, length in ((box.y, box.height), (box.x, box.width))
+        )
+        window = self.mask[top:bottom, left:right]
+        rows, columns = (np.flatnonzero(window.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return None
+        y = max(box.y, math.floor((top + int(rows[0])) / scale))
+        x = max(box.x, math.floor((left + int(columns[0])) / scale))
+        end_y = min(box.y + box.height, math.ceil((top + int(rows[-1]) + 1) / scale))
+        end_x = min(box.x + box.width, math.ceil((left + int(columns[-1]) + 1) / scale))
+        return Box(y, x, end_y - y, end_x - x)
 
     def covers(
         self, y: NDArray[np.float64], x: NDArray[np.float64], mpp: float
