@@ -24,6 +24,9 @@ from nuguide.training.ablation.grid import planned, read_grid
 from nuguide.training.targets import make_targets
 
 DESIGNS = ("distance", "offsets")
+ROWS = {"distance": "none", "offsets": "offsets"}
+"""The grid's row of each design."""
+
 REPEATS = 5
 
 
@@ -56,7 +59,7 @@ def main() -> None:
         for _ in range(REPEATS):
             for name in DESIGNS:
                 began = time.perf_counter()
-                decoded = decode(maps[name], plan[name].decoding)
+                decoded = decode(maps[name], plan[ROWS[name]].decoding)
                 times[name].append(time.perf_counter() - began)
                 began = time.perf_counter()
                 make_targets(labels, chosen.mpp, [name])
@@ -77,7 +80,7 @@ def main() -> None:
             "pq": float(np.mean(of["pq"])),
             "decoding_s_per_mm2": sum(of["decoding_s"]) / sum(of["mm2"]),
             "target_s_per_mm2": sum(of["target_s"]) / sum(of["mm2"]),
-            "decoding": plan[name].decoding.model_dump(),
+            "decoding": plan[ROWS[name]].decoding.model_dump(),
         }
         for name, of in found.items()
     }
