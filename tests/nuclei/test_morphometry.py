@@ -100,6 +100,11 @@ def test_stain_and_confidence_are_means_inside() -> None:
     assert stain == pytest.approx([hematoxylin_od(rgb[:5]).mean(), 0.0])
 
 
+def test_maps_of_two_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="same height and width"):
+        measured(np.ones((4, 5), np.int32), rgb=np.zeros((4, 4, 3), np.uint8))
+
+
 def test_rows_go_by_label_and_keep_the_schema() -> None:
     labels = np.zeros((20, 20), np.int32)
     labels[12:18, 12:18], labels[1:5, 1:5] = 4, 30

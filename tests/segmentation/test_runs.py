@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from nuguide.errors import OutputError
 from nuguide.segmentation.runs import RUNS, box_of, paint, runs_of
 from nuguide.slides.regions import Box
 
@@ -27,6 +28,14 @@ def test_the_earlier_of_two_keeps_its_pixels() -> None:
     window = np.array([[0, 0, 4, 0]], np.int32)
     paint(pa.array([[5, 1, 2], [5, 1, 3]], RUNS.type), window, (5, 0), 6)
     assert window.tolist() == [[0, 6, 4, 7]]
+
+
+@pytest.mark.parametrize("run", [[-1, 0, 1], [2, 0, 1], [0, -1, 1], [1, 2, 2], [0, 2**31 - 1, 9]])
+def test_runs_outside_the_window_are_refused(run: list[int]) -> None:
+    window = np.zeros((2, 3), np.int32)
+    with pytest.raises(OutputError, match="outside the image"):
+        paint(pa.array([run], RUNS.type), window, (0, 0), 1)
+    assert not window.any()
 
 
 def test_the_box_of_runs_holds_them_tightly() -> None:

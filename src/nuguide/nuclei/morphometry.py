@@ -88,7 +88,17 @@ def measure(
         One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``.
         Everything about shape is that of the polygon written (holes filled, largest piece); stain
         and confidence are means over all pixels of the label.
+
+    Raises
+    ------
+    ValueError
+        If the three maps are not of one size.
     """
+    if not labels.shape == rgb.shape[:2] == foreground.shape:
+        raise ValueError(
+            f"labels {labels.shape}, rgb {rgb.shape} and foreground {foreground.shape}; expected "
+            "the same height and width; read them of the same box"
+        )
     outlines = trace(labels)
     if outlines.labels.size == 0:
         return empty_nuclei()

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nuguide.compiled import compiled
+from nuguide.errors import OutputError
 from nuguide.slides.regions import Box
 
 RUNS = pa.field("runs", pa.list_(pa.int32()), nullable=False)
@@ -86,7 +87,20 @@ def paint(
         (y, x) of ``window[0, 0]``, full-resolution px.
     first : int
         Number of the first row.
+
+    Raises
+    ------
+    OutputError
+        If a run reaches outside the window: these are not the runs of this image.
     """
+    y, x, length = _triples(runs).T.astype(np.int64)
+    (top, left), (height, width) = origin_px, window.shape
+    inside = (y >= top) & (y < top + height) & (x >= left) & (x + length <= left + width)
+    if not inside.all():
+        raise OutputError(
+            "a nucleus that was kept of this run reaches outside the image; expected those that "
+            "nuguide left in the folder; run the same command again with --overwrite"
+        )
     ends = np.cumsum(runs.value_lengths().to_numpy(zero_copy_only=False) // 3)
     _painted(_triples(runs), ends, window, *origin_px, first)
 
