@@ -9,7 +9,7 @@ import nuguide
 from fixtures.tissue import draw_tissue
 from nuguide.backends import eight_bits
 from nuguide.backends.registry import with_backend
-from nuguide.errors import InputError, ModelError
+from nuguide.errors import InputError, ModelError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import predict_maps
@@ -41,6 +41,9 @@ def test_it_is_close_and_made_once_for_a_model(
     monkeypatch.setattr(eight_bits, "quantised", never)
     again = predict_maps(with_backend(plain, "int8", "cpu"), rgb)
     assert (again.foreground == found.foreground).all()
+    kept.write_bytes(kept.read_bytes()[:-1000])
+    with pytest.raises(AssertionError, match="made before"):  # so it would be made anew
+        predict_maps(with_backend(plain, "int8", "cpu"), rgb)
 
 
 def test_what_lost_too_much_is_refused(
@@ -50,6 +53,20 @@ def test_what_lost_too_much_is_refused(
     monkeypatch.setattr(eight_bits, "APART", 0.0)
     network = with_backend(unguided, "int8", "cpu").network
     with pytest.raises(ModelError, match="standard deviations off"):
+        network(torch.rand(1, 3, 32, 32))
+
+
+def test_a_full_disk_is_one_line(
+    unguided: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    network = with_backend(unguided, "int8", "cpu").network
+    with pytest.raises(OutputError, match=r"No space left.*TMPDIR"):
         network(torch.rand(1, 3, 32, 32))
 
 

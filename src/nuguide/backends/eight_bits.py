@@ -1,4 +1,4 @@
-"""int8: weights and maps of eight bits, in ONNX Runtime, on any CPU of the last years.
+"""int8: weights and maps of eight bits, computed by ONNX Runtime.
 
 Eight bits need to know how large a map's values become, and are told by examples. These are crops
 of a picture of tissue that ships inside scikit-image, as it is and with its optical densities mixed
@@ -9,7 +9,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,13 +25,15 @@ from nuguide.backends.onnx_runtime import open_session
 from nuguide.backends.session import Session, SessionNetwork, run_session
 from nuguide.backends.whole import WholeNetwork
 from nuguide.errors import ModelError
-from nuguide.files import cache_folder, keep
+from nuguide.files import cache_folder, keep, unwritable
 
 SIDE_PX = 256
 """Of an example; a multiple of every network's grid, and the tile of those that have one."""
 
 APART = 0.2
 """Mean absolute difference to torch's logits, in their standard deviations, that is a failure."""
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 _MIXED = 4
 """Times each crop is shown with other colours."""
@@ -70,14 +72,17 @@ class EightBitNetwork(SessionNetwork):
 
 
 def _kept(graph: bytes, shown: Sequence[Tensor]) -> bytes:
-    """Return a graph in int8: out of the user's cache, if it was made before."""
+    """Return a graph in int8: out of the user's cache, if it was made before and is whole."""
     made_by = f"nuguide {__version__}, onnxruntime {version('onnxruntime')}"
     key = hashlib.sha256(graph + made_by.encode()).hexdigest()
-    file = cache_folder("int8") / f"{key[:32]}.onnx"
-    if file.is_file():
-        return file.read_bytes()
+    file = cache_folder("int8") / key[:32]  # its digest, then the ONNX file
+    with suppress(OSError):
+        read = file.read_bytes()
+        digest, made = read[:_DIGEST_BYTES], read[_DIGEST_BYTES:]
+        if digest == hashlib.sha256(made).digest():
+            return made
     made = quantised(graph, shown)
-    keep(file, made)
+    keep(file, hashlib.sha256(made).digest() + made)
     return made
 
 
@@ -110,6 +115,11 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
         An ONNX file with the one input ``image``.
     shown : sequence of Tensor
         Images for that input.
+
+    Raises
+    ------
+    OutputError
+        If the folder for temporary files cannot be written.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -129,21 +139,25 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
             image = next(self._left, None)
             return None if image is None else {"image": image.numpy()}
 
-    with tempfile.TemporaryDirectory() as folder, _without_warnings():
-        plain, simplified, made = (Path(folder) / f"{step}.onnx" for step in range(3))
-        plain.write_bytes(graph)
-        # Sizes are open, and its inference of shapes wants them closed.
-        quant_pre_process(plain, simplified, skip_symbolic_shape=True)
-        quantize_static(
-            simplified,
-            made,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,  # beside signed weights: what x86 multiplies at once
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-        )
-        return made.read_bytes()
+    try:
+        with tempfile.TemporaryDirectory() as folder, _without_warnings():
+            plain, simplified, made = (Path(folder) / f"{step}.onnx" for step in range(3))
+            plain.write_bytes(graph)
+            # Sizes are open, and its inference of shapes wants them closed.
+            quant_pre_process(plain, simplified, skip_symbolic_shape=True)
+            quantize_static(
+                simplified,
+                made,
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,  # beside signed weights: x86 multiplies them
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+            )
+            return made.read_bytes()
+    except OSError as fault:
+        advice = "make room there, or set TMPDIR to another folder"
+        raise unwritable(Path(tempfile.gettempdir()), fault, advice) from fault
 
 
 @contextmanager
