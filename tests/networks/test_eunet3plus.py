@@ -98,6 +98,14 @@ def test_blur_keeps_the_sum_of_a_point_inside() -> None:
     torch.testing.assert_close(Blur()(x)[0, 0, 1:4, 1:4], expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(8, 10), (7, 9)])
+def test_blur_on_a_gpu_is_the_same_filter(stride: int, size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size)
+    blur = Blur(stride)
+    torch.testing.assert_close(blur.averaged(x), blur(x))
+
+
 @pytest.mark.parametrize("activation", list(Activation))
 def test_every_activation_builds_a_network(activation: Activation) -> None:
     network = EUNet3Plus(width=2, activation=activation.value).eval()

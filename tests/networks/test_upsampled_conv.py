@@ -60,3 +60,17 @@ def test_blocks_write_everything_once() -> None:
 def test_scale_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"nn\.Conv2d"):
         UpsampledConv2d(4, 3, 1)
+
+
+def test_training_keeps_maps_channels_last() -> None:
+    convolution = UpsampledConv2d(4, 3, 2)
+    x = torch.randn(2, 4, 8, 8)
+    last = x.contiguous(memory_format=torch.channels_last)
+    assert convolution(x).is_contiguous()
+    enlarged = convolution(last)
+    assert enlarged.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(enlarged, convolution(x))
+    (gradient,) = torch.autograd.grad(enlarged.square().sum(), convolution.weight)
+    (other,) = torch.autograd.grad(convolution(x).square().sum(), convolution.weight)
+    torch.testing.assert_close(gradient, other)
+    assert convolution.eval()(last).is_contiguous(), "a copy that inference has no use for"
