@@ -140,4 +140,6 @@ def read_mirrored(slide: Slide, box: Box, mpp: float) -> NDArray[np.uint8]:
 
 def is_blank(rgb: NDArray[np.uint8]) -> bool:
     """Tell whether a region has a single colour, within what compression does to one."""
-    return bool((np.ptp(rgb.reshape(-1, 3), axis=0) < 10).all())
+    pixels = rgb.reshape(-1, 3)
+    # One in a thousand nearly always shows another; all of them take longer than a GPU's network.
+    return all((np.ptp(some, axis=0) < 10).all() for some in (pixels[::1009], pixels))
