@@ -23,7 +23,10 @@ def chosen_precision(asked: Literal["auto", "32", "bf16"], device: torch.device)
 
 def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Compute what is inside in a precision; what comes out may be bfloat16."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    # No weight is used twice, so there is nothing to keep; a graph of a GPU could not, either.
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+    )
 
 
 def training_layout(device: torch.device) -> torch.memory_format:

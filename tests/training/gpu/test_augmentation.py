@@ -7,19 +7,24 @@ from nuguide.datasets.base import Sample
 from nuguide.training import augmentation as on_cpu
 from nuguide.training.gpu.augmentation import (
     Draws,
+    _apart,
     blurred,
-    crop_coordinates,
+    crop_positions,
     crop_tokens,
     disturbed,
     draw_batch,
+    mirror_image,
+    mirrored,
     pooled,
+    sampled,
     stained,
 )
-from nuguide.training.gpu.tissue import Tissue
+from nuguide.training.gpu.tissue import Tissue, cut_by_the_edge
 from nuguide.training.recipe_parts import Augmentation
-from nuguide.training.targets import normalised_distance
+from nuguide.training.targets import centre_offsets, normalised_distance
 
 CPU, SIZE, MPP = torch.device("cpu"), 32, 0.5
+HEADS = ("nuclei", "distance", "offsets")
 STILL = Augmentation(scale=(1, 1), rotate=False, elastic_px=0, stain=0, grey=0, blur=0, noise=0)
 
 
@@ -30,21 +35,26 @@ def tissue(sample: Sample) -> Tissue:
     distance = torch.from_numpy((normalised_distance(sample.labels) * 255).round())[None]
     height, width = sample.labels.shape
     images = torch.zeros(1, 3, height + 40, width + 20, dtype=torch.uint8)
+    labels = torch.zeros(1, 1, height + 40, width + 20, dtype=torch.int32)
     distances = torch.zeros(1, 1, height + 40, width + 20, dtype=torch.uint8)
     images[0, :, :height, :width] = image
+    labels[0, 0, :height, :width] = torch.from_numpy(sample.labels)
     distances[0, :, :height, :width] = distance
-    return Tissue(images, distances, torch.tensor([[float(height), width]]), sample.mpp)
+    cut = cut_by_the_edge([torch.from_numpy(sample.labels)[None]])
+    sizes = torch.tensor([[float(height), width]])
+    return Tissue(images, labels, cut, distances, sizes, sample.mpp)
 
 
 def test_a_crop_is_what_the_other_augmentation_reads_at_the_same_place(tissue, sample):
     """Zoomed, turned, bent and beyond the edge: geometry, averaging and mirrors are one."""
     chosen = STILL.model_copy(update={"scale": (0.6, 1.4), "rotate": True, "elastic_px": 1.5})
     draws = Draws(0, CPU)
-    at = crop_coordinates(tissue.sizes.expand(4, 2), MPP / tissue.mpp, SIZE, chosen, draws)
+    sizes = tissue.sizes.expand(4, 2)
+    at = mirrored(crop_positions(sizes, MPP / tissue.mpp, SIZE, chosen, draws), sizes)
     for index in range(4):
         image, labels = on_cpu.view(sample, at[index].numpy())
         # The same draws again, through the whole way.
-        batch, _, again = draw_batch(tissue, MPP, 4, SIZE, chosen, _before(draw_which=4))
+        batch, _, again = draw_batch(tissue, MPP, 4, SIZE, chosen, HEADS, _before(draw_which=4))
         assert torch.allclose(again, at, atol=1e-4)
         seen = batch["image"][index].movedim(0, -1).numpy() * 255
         contrast_free = _linear_fit(seen, image)
@@ -72,7 +82,8 @@ def _linear_fit(seen: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 def test_positions_stay_inside_and_are_as_far_apart_as_the_zoom_says(tissue):
     chosen = STILL.model_copy(update={"scale": (0.5, 2.0), "rotate": True})
-    at = crop_coordinates(tissue.sizes.expand(64, 2), 0.5, SIZE, chosen, Draws(1, CPU))
+    sizes = tissue.sizes.expand(64, 2)
+    at = mirrored(crop_positions(sizes, 0.5, SIZE, chosen, Draws(1, CPU)), sizes)
     assert at.min() >= 0
     assert at.max() <= tissue.sizes.max() - 1
     apart = (at[:, 1:, 1:] - at[:, :-1, 1:]).norm(dim=-1).median(dim=-1)[0].median(dim=-1)[0]
@@ -88,7 +99,7 @@ def test_positions_stay_inside_and_are_as_far_apart_as_the_zoom_says(tissue):
 
 def test_upright_positions_are_neither_turned_nor_mirrored(tissue):
     chosen = STILL.model_copy(update={"upright": True, "scale": (0.5, 2.0)})
-    at = crop_coordinates(tissue.sizes.expand(32, 2), 0.5, SIZE, chosen, Draws(1, CPU))
+    at = crop_positions(tissue.sizes.expand(32, 2), 0.5, SIZE, chosen, Draws(1, CPU))
     down, across = at[:, 33, 32] - at[:, 32, 32], at[:, 32, 33] - at[:, 32, 32]
     assert torch.equal(down[:, 1], torch.zeros(32))
     assert torch.equal(across[:, 0], torch.zeros(32))
@@ -98,14 +109,62 @@ def test_upright_positions_are_neither_turned_nor_mirrored(tissue):
 
 def test_equal_seeds_draw_equal_batches(tissue):
     one, other, another = (
-        draw_batch(tissue, MPP, 2, SIZE, Augmentation(), Draws(seed, CPU))[0] for seed in (5, 5, 6)
+        draw_batch(tissue, MPP, 2, SIZE, Augmentation(), HEADS, Draws(seed, CPU))[0]
+        for seed in (5, 5, 6)
     )
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert not torch.equal(one["image"], another["image"])
     assert (one["image"].shape, one["nuclei"].dtype) == ((2, 3, SIZE, SIZE), torch.int64)
     assert 0 <= one["image"].min() <= one["image"].max() <= 1
-    assert torch.equal(one["distance"] > 0, one["nuclei"] > 0)
-    assert one["distance"].max() <= 1
+    assert not one["distance"][one["nuclei"] == 0].any()
+    assert 0.5 < one["distance"].max() <= 1
+    assert not one["offsets"].movedim(1, -1)[one["nuclei"] == 0].any()
+
+
+def test_only_targets_of_heads_are_made(tissue):
+    batch, *_ = draw_batch(tissue, MPP, 2, SIZE, STILL, ["nuclei", "offsets"], Draws(0, CPU))
+    assert set(batch) == {"image", "nuclei", "offsets"}
+
+
+def test_offsets_are_those_of_the_nuclei_in_the_crop(tissue):
+    """Cut by the crop's edge, turned, and mirrored: as if made of the crop's own map."""
+    chosen = STILL.model_copy(update={"scale": (0.5, 1.0), "rotate": True})
+    batch, _, at = draw_batch(tissue, MPP, 16, SIZE, chosen, HEADS, Draws(3, CPU))
+    alike = []
+    for index in range(16):
+        labels = sampled(tissue.labels, pooled(at[index : index + 1], 2), "nearest")[0, 0]
+        truth = centre_offsets(labels.numpy().astype(np.int32))
+        alike.append(np.abs(batch["offsets"][index].numpy() - truth).max(axis=0) < 1e-5)
+    # Not all: the crop's edge can cut a nucleus in two.
+    assert np.mean(alike) > 0.98
+    assert batch["offsets"].min() == -1
+    assert batch["offsets"].max() == 1
+
+
+def test_a_nucleus_and_its_mirror_image_are_two_unless_the_edge_cuts_it(tissue):
+    sizes = torch.tensor([[20.0, 30.0]])
+    y, x = torch.meshgrid(torch.arange(-4.0, 24), torch.arange(-4.0, 34), indexing="ij")
+    positions = torch.stack([y, x], dim=-1)[None]
+    image = mirror_image(positions, sizes)[0]
+    assert (image[4:23, 4:33] == 0).all()
+    around = image[[0, 0, 0, 10, 10, 27, 27, 27], [0, 10, 37, 0, 37, 0, 10, 37]]
+    assert sorted(around.tolist()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    labels = torch.zeros(20, 30, dtype=torch.int32)
+    labels[8:12, 1:4], labels[0:3, 20:25] = 1, 2
+    whole = Tissue(
+        torch.zeros(1, 3, 20, 30),
+        labels[None, None],
+        cut_by_the_edge([labels[None]]),
+        torch.zeros(1, 1, 20, 30),
+        sizes,
+        MPP,
+    )
+    seen = labels[mirrored(positions, sizes)[0].long().unbind(-1)].long()[None]
+    apart = _apart(seen, image[None], whole, torch.zeros(1, dtype=torch.int64))[0]
+    assert apart[12:16, 5:8].unique().numel() == 1
+    assert apart[12, 5] != apart[12, 3], "its image is another"
+    assert apart[2:7, 24:29].unique().numel() == 1, "one with its image"
+    assert torch.equal(apart > 0, seen[0] > 0)
 
 
 def test_stains_that_hardly_change_leave_the_picture(sample):
@@ -144,7 +203,7 @@ def test_tokens_are_read_where_the_crop_lies(tissue):
     centres = (torch.arange(side) + 0.5) * token_um
     ramp = torch.stack([centres[:, None].expand(side, side), centres[None].expand(side, side)])
     chosen = STILL.model_copy(update={"rotate": True})
-    _, which, at = draw_batch(tissue, MPP, 3, SIZE, chosen, Draws(2, CPU))
+    _, which, at = draw_batch(tissue, MPP, 3, SIZE, chosen, (), Draws(2, CPU))
     read = crop_tokens(ramp[None], token_um, which, at, tissue.mpp)
     assert read.shape == (3, 2, SIZE // 4, SIZE // 4)
     truth = (pooled(at, 8).movedim(-1, 1) + 0.5) * tissue.mpp

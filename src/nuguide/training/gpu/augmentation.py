@@ -3,11 +3,12 @@
 The same views as ``nuguide.training.augmentation`` draws crop by crop with OpenCV, for a device
 that takes hundreds of crops a second and a machine that has no OpenCV: geometry, stain, brightness,
 blur and noise, by the same recipe and the same stains. Two differences: no JPEG compression, and
-the targets are sampled from maps of the whole image, so a nucleus that the crop's edge cuts keeps
+the distance is sampled from a map of the whole image, so a nucleus that the crop's edge cuts keeps
 the distances of the whole one.
 """
 
 import math
+from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nuguide.guides.student import TOKEN_PX
+from nuguide.training.gpu.offsets import centre_offsets
 from nuguide.training.gpu.tissue import Tissue
 from nuguide.training.stain_vectors import OTHER_STAINS, unit_stains
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 _BLUR_REACH = 6
 """Of the kernel, px: four times the widest blur."""
+
+_SIDES = 3
+"""Along an axis a position lies in the image, before or beyond it."""
 
 
 class Draws:
@@ -48,10 +53,10 @@ class Draws:
         return torch.randint(high, shape, generator=self.generator, device=self.device)
 
 
-def crop_coordinates(
+def crop_positions(
     sizes: Tensor, step: float, size: int, chosen: "Augmentation", draws: Draws
 ) -> Tensor:
-    """Draw where each pixel of each crop lies in its image.
+    """Draw where each pixel of each crop lies in the plane of its image.
 
     Parameters
     ----------
@@ -70,7 +75,7 @@ def crop_coordinates(
     -------
     Tensor
         (B, 2 size, 2 size, 2): (y, x) in px of the image, at half the crop's pixels, so that
-        colours can be averaged over each; mirrored in where they would leave the image.
+        colours can be averaged over each; some lie beyond the image, see ``mirrored``.
     """
     count, fine = len(sizes), 2 * size
     low, high = (math.log(end) for end in chosen.scale)
@@ -92,14 +97,33 @@ def crop_coordinates(
     reach = torch.minimum(size * steps.view(-1, 1), sizes / 2)
     centre = reach + (sizes - 2 * reach) * draws.uniform(0, 1, count, 2) - 0.5
     turned = torch.stack([cosine * y - sine * x, sine * y + cosine * x], dim=-1)
-    return _mirrored(turned + centre[:, None, None], sizes[:, None, None])
+    return turned + centre[:, None, None]
 
 
-def _mirrored(at: Tensor, sizes: Tensor) -> Tensor:
-    """Fold positions into 0 .. size - 1, at the centres of the first and last pixel."""
+def mirrored(positions: Tensor, sizes: Tensor) -> Tensor:
+    """Fold (B, h, w, 2) into 0 .. size - 1, at the centres of the first and last pixel.
+
+    Parameters
+    ----------
+    positions : Tensor
+        As ``crop_positions`` gives them.
+    sizes : Tensor
+        (B, 2) height and width of the images, px.
+    """
+    sizes = sizes[:, None, None]
     last = (sizes - 1).clamp(min=1)
-    folded = at.abs() % (2 * last)
+    folded = positions.abs() % (2 * last)
     return torch.minimum(torch.minimum(folded, 2 * last - folded), sizes - 1)
+
+
+def mirror_image(positions: Tensor, sizes: Tensor) -> Tensor:
+    """Number the mirror images in which (B, h, w, 2) lie, (B, h, w) int64.
+
+    0 is the image itself; those around it, beyond its edges and corners, are 1 to 8.
+    """
+    last = (sizes - 1).clamp(min=1)[:, None, None]
+    beyond = (positions / last).floor().long().clamp(-1, 1) % _SIDES
+    return _SIDES * beyond[..., 0] + beyond[..., 1]
 
 
 def sampled(maps: Tensor, coordinates: Tensor, mode: str = "bilinear") -> Tensor:
@@ -118,34 +142,54 @@ def sampled(maps: Tensor, coordinates: Tensor, mode: str = "bilinear") -> Tensor
 
 
 def draw_batch(
-    tissue: Tissue, mpp: float, count: int, size: int, chosen: "Augmentation", draws: Draws
+    tissue: Tissue,
+    mpp: float,
+    count: int,
+    size: int,
+    chosen: "Augmentation",
+    heads: Collection[str],
+    draws: Draws,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Draw augmented crops at ``mpp`` um/px with their targets.
 
     Returns
     -------
     batch : dict of Tensor
-        ``image`` (B, 3, n, n) float32 in 0..1, ``nuclei`` (B, n, n) int64, ``distance`` (B, n, n)
-        float32 in 0..1.
+        ``image`` (B, 3, n, n) float32 in 0..1, ``nuclei`` (B, n, n) int64; for the heads that are
+        named, ``distance`` (B, n, n) float32 in 0..1 and ``offsets`` (B, 2, n, n) float32 in -1..1.
     which : Tensor
         (B,) number of each crop's image.
     coordinates : Tensor
-        See ``crop_coordinates``.
+        (B, 2 n, 2 n, 2), of half the crops' pixels: (y, x) in px of the image.
     """
     which = draws.below(len(tissue.images), count)
-    coordinates = crop_coordinates(tissue.sizes[which], mpp / tissue.mpp, size, chosen, draws)
+    sizes = tissue.sizes[which]
+    positions = crop_positions(sizes, mpp / tissue.mpp, size, chosen, draws)
+    coordinates = mirrored(positions, sizes)
     image = F.avg_pool2d(sampled(tissue.images[which], coordinates), 2)
-    centres = pooled(coordinates, 2)
-    distance = tissue.distance[which]
-    nuclei = sampled(distance, centres, "nearest")[:, 0] > 0
-    depth = sampled(distance, centres)[:, 0] / 255
     image = disturbed(stained(image, chosen, draws), chosen, draws)
-    batch = {
-        "image": image.clamp(0, 255) / 255,
-        "nuclei": nuclei.long(),
-        "distance": depth * nuclei,
-    }
+    centres = pooled(coordinates, 2)
+    labels = sampled(tissue.labels[which], centres, "nearest")[:, 0].long()
+    batch = {"image": image.clamp(0, 255) / 255, "nuclei": (labels > 0).long()}
+    if "distance" in heads:
+        depth = sampled(tissue.distance[which], centres)[:, 0] / 255
+        batch["distance"] = depth * batch["nuclei"]
+    if "offsets" in heads:
+        copies = mirror_image(pooled(positions, 2), sizes)
+        batch["offsets"] = centre_offsets(
+            _apart(labels, copies, tissue, which), _SIDES**2 * tissue.most
+        )
     return batch, which, coordinates
+
+
+def _apart(labels: Tensor, copies: Tensor, tissue: Tissue, which: Tensor) -> Tensor:
+    """Number a nucleus and its mirror images, (B, h, w) both, apart.
+
+    Those that the image's edge cuts stay one, as they are seen: they are one with their image.
+    """
+    cut = tissue.cut[which].gather(1, labels.flatten(1)).view_as(labels)
+    numbers = labels + tissue.most * copies * ~cut
+    return numbers * (labels > 0)
 
 
 def pooled(coordinates: Tensor, factor: int) -> Tensor:

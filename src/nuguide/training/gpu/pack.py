@@ -64,16 +64,17 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         )
     for recipe in recipes:
         heads = recipe.network.options.get("heads")
-        if recipe.losses.boundary or (isinstance(heads, tuple) and {"offsets", "types"} & {*heads}):
+        if recipe.losses.boundary or (isinstance(heads, tuple) and "types" in heads):
             raise RecipeError(
-                f"the recipe {recipe.name} has a head 'offsets' or 'types' or losses.boundary; "
-                "expected none, since their targets do not travel; train it with nuguide train"
+                f"the recipe {recipe.name} has a head 'types' or losses.boundary; expected "
+                "neither, since their targets do not travel; train it with nuguide train"
             )
     writer = _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
     for number, sample in enumerate(fitted_on(first, data)):
         seen = resampled(sample, fit_mpp)
         writer.add_picture(f"fit.{number}.image", seen.image)
+        writer.add_picture(f"fit.{number}.labels", _compact(seen.labels))
         writer.add_picture(f"fit.{number}.distance", _in_bytes(seen))
     validation = [resampled(sample, first.mpp) for sample in open_dataset(data, "validation")]
     for number, sample in enumerate(validation):
@@ -134,10 +135,8 @@ class _Writer:
 
 
 def _in_bytes(sample: Sample) -> NDArray[np.uint8]:
-    """Return the normalised distance in steps of 1/255, at least one step inside a nucleus."""
-    distance = normalised_distance(sample.labels)
-    steps = np.maximum(np.rint(distance * 255), sample.labels > 0)
-    return steps.astype(np.uint8)
+    """Return the normalised distance in steps of 1/255."""
+    return np.rint(normalised_distance(sample.labels) * 255).astype(np.uint8)
 
 
 def _compact(labels: NDArray[np.int32]) -> NDArray[np.uint16]:

@@ -115,13 +115,17 @@ class Run:
         # It is looked at in every step, and looking at a number on the device waits for all before.
         self.averaged.n_averaged = self.averaged.n_averaged.cpu()
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=self.device.type == "cuda",
         )
         self.student = guide if isinstance(guide, StudentGuide) else None
         self.tokens, self.token_um = self._fit_tokens(guide)
         self.guides = self._validation_guides(guide)
         self.progress = Progress()
         self.best: State | None = None
+        self._is_graph = False
         self._waiting: tuple[dict[str, float], State, list[Future[Scores]]] | None = None
         if state_file.is_file():
             self._resume()
@@ -191,14 +195,17 @@ class Run:
                 self.progress.step, self.share, recipe.warmup_steps
             )
         batch, which, coordinates = draw_batch(
-            self.tissue, recipe.mpp, recipe.batch, recipe.crop_px, recipe.augmentation, draws
+            self.tissue,
+            recipe.mpp,
+            recipe.batch,
+            recipe.crop_px,
+            recipe.augmentation,
+            getattr(self.network, "heads", ()),
+            draws,
         )
         tokens = self._batch_tokens(batch["image"], which, coordinates)
         image = batch["image"].contiguous(memory_format=self.layout)
-        self.network.train()
-        with in_precision(self.precision, self.device):
-            outputs = self.network(image, tokens)
-        outputs = {name: x.float() for name, x in outputs.items()}
+        outputs = self._outputs(image, tokens)
         terms = losses.terms(outputs, batch, tokens, recipe.losses)
         loss = torch.stack([getattr(recipe.losses, name) * x for name, x in terms.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
@@ -209,6 +216,19 @@ class Run:
             self.averaged.update_parameters(self.network)
         self.progress.step += 1
         return loss.detach()
+
+    def _outputs(self, image: Tensor, tokens: Tensor | None) -> dict[str, Tensor]:
+        """Run the network in training mode; on a GPU as one graph, from its first batch on."""
+        given = (image,) if tokens is None else (image, tokens)
+        self.network.train()
+        with in_precision(self.precision, self.device):
+            if self.device.type == "cuda" and not self._is_graph:
+                # Its thousand launches take as long as what they launch, and longer.
+                torch.cuda.make_graphed_callables(self.network, given)
+                self._is_graph = True
+            outputs = self.network(*given)
+        # A graph writes to the same place each time.
+        return {name: x.float() for name, x in outputs.items()}
 
     def _batch_tokens(self, image: Tensor, which: Tensor, coordinates: Tensor) -> Tensor | None:
         if self.student is not None:

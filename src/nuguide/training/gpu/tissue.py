@@ -29,9 +29,12 @@ class Tissue:
     ----------
     images : Tensor
         (N, 3, H, W) uint8 RGB.
+    labels : Tensor
+        (N, 1, H, W) int32 instance maps, 0 = background.
+    cut : Tensor
+        (N, ``most`` + 1) bool: of each number, whether the image's edge cuts that nucleus.
     distance : Tensor
-        (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255, above 0
-        in every nucleus.
+        (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255.
     sizes : Tensor
         (N, 2) float32: true height and width of each, px.
     mpp : float
@@ -39,9 +42,16 @@ class Tissue:
     """
 
     images: Tensor
+    labels: Tensor
+    cut: Tensor
     distance: Tensor
     sizes: Tensor
     mpp: float
+
+    @property
+    def most(self) -> int:
+        """The greatest number of a nucleus in any of the images."""
+        return self.cut.shape[1] - 1
 
 
 @dataclass(frozen=True)
@@ -79,18 +89,38 @@ class KnownTokens:
 def read_tissue(pack: Pack, device: torch.device) -> Tissue:
     """Unpack the images to fit on."""
     images: list[Tensor] = []
+    labels: list[Tensor] = []
     distances: list[Tensor] = []
     while f"fit.{len(images)}.image" in pack.arrays:
         number = len(images)
         images.append(torch.from_numpy(pack.picture(f"fit.{number}.image")).movedim(-1, 0))
+        instances = pack.picture(f"fit.{number}.labels").astype(np.int32)
+        labels.append(torch.from_numpy(instances)[None])
         distances.append(torch.from_numpy(pack.picture(f"fit.{number}.distance"))[None])
     sizes = torch.tensor([image.shape[1:] for image in images], dtype=torch.float32)
     return Tissue(
         stacked(images).to(device),
+        stacked(labels).to(device),
+        cut_by_the_edge(labels).to(device),
         stacked(distances).to(device),
         sizes.to(device),
         pack.values["fit_mpp"],
     )
+
+
+def cut_by_the_edge(labels: Sequence[Tensor]) -> Tensor:
+    """Tell of each number, in each of some instance maps (1, h, w), whether it lies at an edge.
+
+    Returns
+    -------
+    Tensor
+        (N, most + 1) bool.
+    """
+    cut = torch.zeros(len(labels), 1 + max(int(each.max()) for each in labels), dtype=torch.bool)
+    for row, each in zip(cut, labels, strict=True):
+        for edge in (each[0, 0], each[0, -1], each[0, :, 0], each[0, :, -1]):
+            row[edge.long()] = True
+    return cut
 
 
 def read_validation(pack: Pack) -> list[ValidationImage]:
