@@ -35,7 +35,8 @@ def test_packaged_recipes_load_and_build(name: str):
 
 
 def test_there_are_packaged_recipes():
-    assert {"broad", "default", "guided", "open", "released", "student", "typed"} == set(NAMES)
+    names = {"broad", "default", "guided", "open", "released", "small", "student", "typed"}
+    assert names == set(NAMES)
 
 
 def test_the_recipe_released_has_the_published_values():
@@ -92,8 +93,8 @@ def test_a_wrong_value_of_the_released_recipe_is_one_clear_line(changes: dict, s
     assert re.search(said, text), text
 
 
-def test_the_guided_recipe_differs_from_the_default_by_its_guide_alone():
-    guided, unguided = read_recipe("guided"), read_recipe("default")
+def test_the_guided_recipe_differs_from_the_small_one_by_its_guide_alone():
+    guided, unguided = read_recipe("guided"), read_recipe("small")
     assert isinstance(guided, SegmentationRecipe)
     assert isinstance(unguided, SegmentationRecipe)
     aside = {"name", "network", "guide", "decoding"}

@@ -202,10 +202,21 @@ def _state(model: Model) -> dict[str, torch.Tensor]:
     if isinstance(guide, nn.Module):
         parts["guide"] = guide
     return {
-        f"{part}.{key}": tensor.detach().cpu().contiguous().clone()
+        f"{part}.{key}": _shortest(tensor.detach().cpu().contiguous().clone())
         for part, module in parts.items()
         for key, tensor in module.state_dict().items()
     }
+
+
+def _shortest(tensor: torch.Tensor) -> torch.Tensor:
+    """Return weights as float16 if that holds every one of them exactly.
+
+    Such are those that came from a GPU machine as float16; a network reads them as float32.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
 def _filled_guide(spec: GuideSpec, state: State, source: str) -> Guide | None:

@@ -31,7 +31,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_packaged_grid_makes_recipes_whose_networks_can_be_built(name: str):
     grid = read_grid(name)
-    plan = list(planned(grid, "default"))
+    plan = list(planned(grid, "small"))
     assert len(plan) == len(grid.variants) * len(grid.seeds)
     for each in plan:
         options = each.recipe.network.options
@@ -42,7 +42,7 @@ def test_every_packaged_grid_makes_recipes_whose_networks_can_be_built(name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_variants_of_a_packaged_grid_have_one_budget_and_differ(name: str):
-    plan = [each for each in planned(read_grid(name), "default") if each.recipe.seed == 0]
+    plan = [each for each in planned(read_grid(name), "small") if each.recipe.seed == 0]
     assert len({(each.recipe.steps, each.recipe.batch, each.recipe.crop_px) for each in plan}) == 1
     made = [each.recipe.model_dump_json(exclude={"name"}) for each in plan]
     assert len(set(made)) == len(made)
@@ -54,7 +54,7 @@ def test_the_core_holds_what_the_question_needs():
 
 
 def test_the_controls_of_the_core_differ_from_cross_by_their_tokens_alone():
-    core = {each.recipe.name: each.recipe for each in planned(read_grid("core"), "default")}
+    core = {each.recipe.name: each.recipe for each in planned(read_grid("core"), "small")}
     for control in ("zeroed", "shuffled"):
         aside = {"name", "guide_control"}
         recipe = core[f"cross-{control}-s1"]
@@ -67,12 +67,12 @@ def test_a_row_of_the_core_is_the_recipe_of_the_same_changes_by_hand():
     changes |= {"decoding.foreground_threshold": 0.5}
     changes |= {"network.options.fusion": "distil", "network.options.fusion_level": 4}
     changes |= {"guide.kind": "named", "guide.name": "tinyvit-sam", "guide.field_um": 128.0}
-    core = {each.recipe.name: each.recipe for each in planned(read_grid("core"), "default")}
-    assert core["distil-s0"] == read_recipe("default", changes)
+    core = {each.recipe.name: each.recipe for each in planned(read_grid("core"), "small")}
+    assert core["distil-s0"] == read_recipe("small", changes)
 
 
 def test_runs_come_seed_by_seed_and_bear_their_variants_name(tmp_path: Path):
-    plan = list(planned(read_grid(written(tmp_path, MINE)), "default"))
+    plan = list(planned(read_grid(written(tmp_path, MINE)), "small"))
     assert [each.recipe.name for each in plan] == ["none-s3", "wide-s3", "none-s1", "wide-s1"]
     assert [each.variant for each in plan] == ["none", "wide", "none", "wide"]
     assert [each.recipe.seed for each in plan] == [3, 3, 1, 1]
@@ -110,7 +110,7 @@ def test_a_wrong_grid_is_one_clear_line(tmp_path: Path, old: str, new: str, said
 def test_a_wrong_recipe_of_a_variant_is_found_before_anything_is_trained(tmp_path: Path):
     grid = read_grid(written(tmp_path, MINE.replace("set.steps", "set.stpes")))
     with pytest.raises(RecipeError, match="stpes is unknown"):
-        list(planned(grid, "default"))
+        list(planned(grid, "small"))
     with pytest.raises(RecipeError, match="expected that of a segmentation"):
         list(
             planned(
@@ -130,5 +130,5 @@ def test_an_unknown_name_lists_the_known():
 def test_a_name_means_one_recipe_in_every_packaged_grid():
     made: dict[str, object] = {}
     for name in NAMES:
-        for each in planned(read_grid(name), "default"):
+        for each in planned(read_grid(name), "small"):
             assert made.setdefault(each.recipe.name, each.recipe) == each.recipe

@@ -63,7 +63,7 @@ def test_plain_values_have_the_attributes_of_a_recipe(name: str):
         for key, value in getattr(recipe, part).model_dump().items():
             there = getattr(getattr(plain, part), key)
             assert there == (list(value) if isinstance(value, tuple) else value)
-    assert (plain.seed, plain.batch, plain.guide_control) == (0, 4, "guided")
+    assert (plain.seed, plain.batch, plain.guide_control) == (0, recipe.batch, "guided")
 
 
 def test_a_pack_that_is_too_large_is_refused(recipes, data: Path, tmp_path: Path, monkeypatch):
