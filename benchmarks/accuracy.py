@@ -20,7 +20,7 @@ from nuguide.evaluation.record import Scores, Summary, read_scores
 from nuguide.evaluation.table import title_of
 
 RESULTS = README.parent / "docs/results/accuracy"
-MODELS = ("default", "guided", "open")
+MODELS = ("default", "guided", "open", "open-guided")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
 SHOWN_ELSEWHERE = ("dice_foreground", "aji", "pq")
 TYPED = "typed"
