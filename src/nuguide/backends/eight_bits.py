@@ -9,9 +9,8 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +27,15 @@ from nuguide.backends.whole import WholeNetwork
 from nuguide.errors import ModelError
 from nuguide.files import cache_folder, keep, unwritable
 
-SIDE_PX = 256
-"""Of an example; a multiple of every network's grid, and the tile of those that have one."""
+SIDE_PX = 128
+"""Of an example, for networks that have no tile; a multiple of every network's grid."""
 
 APART = 0.2
 """Mean absolute difference to torch's logits, in their standard deviations, that is a failure."""
 
-_WITHIN = 99.95
-"""Percent of a map's values that lie in its range."""
-
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
-_MIXED = 4
+_MIXED = 2
 """Times each crop is shown with other colours."""
 
 _SPREAD = 0.25
@@ -63,7 +59,7 @@ class EightBitNetwork(SessionNetwork):
 
     def _open(self, token_px: float | None) -> tuple[Graph, Session]:
         graph = Graph(self.network, token_px)
-        shown = examples()
+        shown = examples(self.tile_px or SIDE_PX)
         session = open_session(_kept(graph.to_onnx(), shown), torch.get_num_threads())
         found = run_session(session, [shown[0]])
         apart = max(map(_apart, graph.expected((shown[0],)), found))
@@ -94,14 +90,14 @@ def _apart(expected: Tensor, found: Tensor) -> float:
     return float((found - expected).abs().mean() / expected.std())
 
 
-def examples() -> list[Tensor]:
-    """Return pictures of tissue in many colours, (1, 3, 256, 256) float32 in 0..1, always equal."""
+def examples(side: int) -> list[Tensor]:
+    """Return tissue in many colours, (1, 3, side, side) float32 in 0..1 each, always equal."""
     picture: NDArray[np.uint8] = skimage.data.immunohistochemistry()
     random = np.random.default_rng(0)
     shown: list[NDArray[np.float64]] = []
-    for y in range(0, picture.shape[0] - SIDE_PX + 1, SIDE_PX):
-        for x in range(0, picture.shape[1] - SIDE_PX + 1, SIDE_PX):
-            crop = picture[y : y + SIDE_PX, x : x + SIDE_PX] / 255
+    for y in range(0, picture.shape[0] - side + 1, side):
+        for x in range(0, picture.shape[1] - side + 1, side):
+            crop = picture[y : y + side, x : x + side] / 255
             density = -np.log10(np.maximum(crop, 1 / 255))
             shown.append(crop)
             for _ in range(_MIXED):
@@ -113,8 +109,8 @@ def examples() -> list[Tensor]:
 def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
     """Rewrite a graph in int8: weights by channel, maps by the range that they have in examples.
 
-    The range is that of all but one value in 2,000: the few beyond it are cut off, and all others
-    are told apart more finely.
+    A map's range is the mean of those in single examples: the few values beyond it are cut off, and
+    all others are told apart more finely than if the range held them all.
 
     Parameters
     ----------
@@ -130,7 +126,6 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
-        CalibrationMethod,
         QuantFormat,
         QuantType,
         quantize_static,
@@ -148,7 +143,7 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
             return None if image is None else {"image": image.numpy()}
 
     try:
-        with tempfile.TemporaryDirectory() as folder, _quietly():
+        with tempfile.TemporaryDirectory() as folder, _without_warnings():
             plain, simplified, made = (Path(folder) / f"{step}.onnx" for step in range(3))
             plain.write_bytes(graph)
             # Sizes are open, and its inference of shapes wants them closed.
@@ -161,8 +156,7 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
                 activation_type=QuantType.QUInt8,  # beside signed weights: x86 multiplies them
                 weight_type=QuantType.QInt8,
                 per_channel=True,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": _WITHIN},
+                extra_options={"CalibMovingAverage": True},
             )
             return made.read_bytes()
     except OSError as fault:
@@ -171,12 +165,11 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep to ourselves what the quantiser logs of each weight and prints of its ranges."""
+def _without_warnings() -> Iterator[None]:
+    """Keep what the quantiser tells of each weight that it leaves alone out of the log."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with redirect_stdout(StringIO()):
-            yield
+        yield
     finally:
         logging.disable(before)

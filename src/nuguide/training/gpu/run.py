@@ -2,6 +2,7 @@
 
 import copy
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -225,6 +226,8 @@ class Run:
             if self.device.type == "cuda" and not self._is_graph:
                 # Its thousand launches take as long as what they launch, and longer.
                 torch.cuda.make_graphed_callables(self.network, given)
+                # Its backward pass was recorded on a stream of its own, and is to be waited for.
+                warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream")
                 self._is_graph = True
             outputs = self.network(*given)
         # A graph writes to the same place each time.
