@@ -56,6 +56,19 @@ def test_a_saved_model_comes_back_equal(
     ]
 
 
+def test_weights_that_float16_holds_take_half_the_bytes(unguided: Model, tmp_path: Path) -> None:
+    whole = save_model(unguided, tmp_path / "whole")
+    for value in whole.network.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(value.half())
+    save_model(whole, tmp_path / "half")
+    sizes = [(tmp_path / name / WEIGHTS_FILE).stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = load_model_folder(tmp_path / "half")
+    assert {x.dtype for x in loaded.network.parameters()} == {torch.float32}
+    assert torch.equal(predict(loaded), predict(whole))
+
+
 def test_a_named_guide_needs_no_weights_until_it_encodes(
     unguided: Model, make_card: Callable[..., Card], tmp_path: Path
 ) -> None:
