@@ -46,6 +46,20 @@ def test_it_is_close_and_made_once_for_a_model(
         predict_maps(with_backend(plain, "int8", "cpu"), rgb)
 
 
+def test_what_was_made_of_other_examples_or_ranges_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+    monkeypatch.setattr(eight_bits, "quantised", lambda graph, shown: graph + bytes(len(shown)))
+    one, other = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    for shown in ([one], [one], [other], [one, other]):
+        assert eight_bits._kept(b"graph", shown) == b"graph" + bytes(len(shown))
+    assert len(list((tmp_path / "int8").iterdir())) == 3
+    monkeypatch.setattr(eight_bits, "_RANGES", {"CalibMovingAverage": False})
+    eight_bits._kept(b"graph", [one])
+    assert len(list((tmp_path / "int8").iterdir())) == 4
+
+
 def test_what_lost_too_much_is_refused(
     unguided: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

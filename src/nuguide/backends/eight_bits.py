@@ -33,6 +33,9 @@ SIDE_PX = 128
 APART = 0.2
 """Mean absolute difference to torch's logits, in their standard deviations, that is a failure."""
 
+_RANGES = {"CalibMovingAverage": True}
+"""How a map's range comes of those in examples, for the quantiser: their mean."""
+
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 _MIXED = 2
@@ -73,9 +76,11 @@ class EightBitNetwork(SessionNetwork):
 
 def _kept(graph: bytes, shown: Sequence[Tensor]) -> bytes:
     """Return a graph in int8: out of the user's cache, if it was made before and is whole."""
-    made_by = f"nuguide {__version__}, onnxruntime {version('onnxruntime')}"
-    key = hashlib.sha256(graph + made_by.encode()).hexdigest()
-    file = cache_folder("int8") / key[:32]  # its digest, then the ONNX file
+    made_by = f"nuguide {__version__}, onnxruntime {version('onnxruntime')}, {_RANGES}"
+    key = hashlib.sha256(graph + made_by.encode())
+    for each in shown:
+        key.update(each.numpy().tobytes())
+    file = cache_folder("int8") / key.hexdigest()[:32]  # its digest, then the ONNX file
     with suppress(OSError):
         read = file.read_bytes()
         digest, made = read[:_DIGEST_BYTES], read[_DIGEST_BYTES:]
@@ -156,7 +161,7 @@ def quantised(graph: bytes, shown: Sequence[Tensor]) -> bytes:
                 activation_type=QuantType.QUInt8,  # beside signed weights: x86 multiplies them
                 weight_type=QuantType.QInt8,
                 per_channel=True,
-                extra_options={"CalibMovingAverage": True},
+                extra_options=_RANGES,
             )
             return made.read_bytes()
     except OSError as fault:
