@@ -61,6 +61,25 @@ def test_large_images_are_shrunk(
     assert read(tmp_path / "overlay.png").shape == (32, 40, 3)
 
 
+@pytest.mark.parametrize("longest", [33, 40, 80, 150])
+def test_a_shrunk_image_stays_under_its_outlines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    monkeypatch.setattr(overlay, "LONGEST_SIDE_PX", longest)
+    monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
+    white = np.full((301, 401, 3), 255, np.uint8)
+    white[200:280, 300:380] = 0
+    write_overlay(white, np.empty(0, object), tmp_path / "overlay.png")
+    dark = 1 - read(tmp_path / "overlay.png")[..., 0] / 255
+    down, along = dark.shape[0] / 301, dark.shape[1] / 401
+    # What is dark lies where it lay, to less than a pixel, and is as large as it was.
+    middle = [
+        np.average(np.arange(n) + 0.5, weights=dark.sum(1 - i)) for i, n in enumerate(dark.shape)
+    ]
+    assert middle == pytest.approx([240 * down, 340 * along], abs=0.7)
+    assert dark.sum() == pytest.approx(80 * down * 80 * along, rel=0.06)
+
+
 def test_many_pixels_are_drawn_in_few_colours(
     tmp_path: Path, polygons: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

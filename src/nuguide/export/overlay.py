@@ -51,10 +51,8 @@ def write_overlay(
     """
     longest = max(rgb.shape[:2])
     scale = 2.0 if longest <= _ENLARGED_UP_TO_PX else min(1.0, LONGEST_SIDE_PX / longest)
-    # Down to a half, two pixels a side hold all that there is, at a fifth of the time.
-    how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR if scale < 1.0 else cv2.INTER_CUBIC
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    drawing = cv2.resize(rgb, size, interpolation=how)
+    drawing = _resized(rgb, size)
     outlines = drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0]))
     for colour, of_colour in _by_colour(outlines, colours):
         cv2.polylines(
@@ -71,6 +69,20 @@ def write_overlay(
         picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with replacing(path) as aside:
         picture.save(aside, format="png", compress_level=_ZLIB_LEVEL)
+
+
+def _resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bring an image to a size (width, height), px.
+
+    By halves as long as it may, the rest between two pixels: a quarter of the time that means over
+    other areas take. What a half leaves out of an odd side is less than a pixel of the result.
+    """
+    while 2 * size[0] <= rgb.shape[1] and 2 * size[1] <= rgb.shape[0]:
+        height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
+        even = rgb[: 2 * height, : 2 * width]
+        rgb = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_LINEAR if size[0] < rgb.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size, interpolation=how), np.uint8)
 
 
 def _by_colour(
