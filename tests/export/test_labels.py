@@ -63,6 +63,14 @@ def test_the_pyramid_of_a_slide_becomes_the_same_tiff(tmp_path: Path) -> None:
     assert (tmp_path / "slide.tif").read_bytes() == (tmp_path / "array.tif").read_bytes()
 
 
+def test_tiles_that_are_packed_side_by_side_keep_their_order(tmp_path: Path) -> None:
+    numbers = np.arange(1, 37, dtype=np.int32).reshape(4, 9)
+    numbers[numbers % 5 == 0] = 0  # some are blank
+    labels = np.kron(numbers, np.ones((512, 512), np.int32))[:-100, :-7]
+    write_labels(labels, tmp_path / "labels.tif", 0.25)
+    assert (tifffile.imread(tmp_path / "labels.tif") == labels).all()
+
+
 def test_what_a_plain_tiff_may_not_hold_becomes_a_big_one(
     tmp_path: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

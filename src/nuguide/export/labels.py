@@ -1,6 +1,8 @@
 """The label map as TIFF, for ImageJ, napari, QuPath or any reader of images."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +17,7 @@ from nuguide.files import replacing
 
 _TILE_PX = 512
 _DEFLATE_LEVEL = 6  # by libdeflate: in less than half of zlib's time
+_PACKERS = 4  # threads: libdeflate leaves Python free, and a GPU's labels wait for it alone
 _UM_PER_CM = 10_000.0
 _BIG_FROM_BYTES = 1 << 31  # of pixels; far from the 4 GiB that a plain TIFF can hold
 
@@ -54,7 +57,7 @@ def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> No
     with replacing(path) as aside:
         tifffile.imwrite(
             aside,
-            _tiles(source, kind),
+            _packed_tiles(source, kind),
             shape=(height, width),
             dtype=kind,
             bigtiff=height * width * kind.itemsize > _BIG_FROM_BYTES,
@@ -68,22 +71,34 @@ def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> No
         )
 
 
-def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
-    """Give the tiles as they stand in the file, row by row, those at the edges filled up with 0.
+def _packed_tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
+    """Give the tiles as they stand in the file; a few are packed side by side.
 
     Most of a slide is blank, so its tile is packed once.
     """
-    whole = (_TILE_PX, _TILE_PX)
-    blank = _packed(np.zeros(whole, kind))
+    blank = _packed(np.zeros((_TILE_PX, _TILE_PX), kind))
+    with ThreadPoolExecutor(_PACKERS, thread_name_prefix="labels") as packers:
+        ahead: deque[Future[bytes] | None] = deque()
+        for tile in _tiles(source, kind):
+            ahead.append(None if tile is None else packers.submit(_packed, tile))
+            if len(ahead) > 2 * _PACKERS:
+                first = ahead.popleft()
+                yield blank if first is None else first.result()
+        for left in ahead:
+            yield blank if left is None else left.result()
+
+
+def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[NDArray[Any] | None]:
+    """Cut a map into tiles, row by row, those at the edges filled up with 0; None: a blank one."""
     for y in range(0, source.shape[0], _TILE_PX):
         for x in range(0, source.shape[1], _TILE_PX):
             window = source[y : y + _TILE_PX, x : x + _TILE_PX]
             if not window.any():
-                yield blank
+                yield None
                 continue
-            tile = np.zeros(whole, kind)
+            tile = np.zeros((_TILE_PX, _TILE_PX), kind)
             tile[: window.shape[0], : window.shape[1]] = window
-            yield _packed(tile)
+            yield tile
 
 
 def _packed(tile: NDArray[Any]) -> bytes:
