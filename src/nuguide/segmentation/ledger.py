@@ -148,7 +148,10 @@ class Ledger:
 
     def _write(self, region: int, nuclei: pa.Table) -> int:
         with replacing(self._file(region)) as aside:
-            pq.write_table(nuclei, aside, compression="zstd")
+            # Read once, in full, and removed: fast matters more than small.
+            pq.write_table(
+                nuclei, aside, compression="lz4", use_dictionary=False, write_statistics=False
+            )
             # On the disk before its name is, and its name before its row.
             with aside.open("rb") as file:
                 os.fsync(file.fileno())
