@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from nuguide.models.card import Decoding
-from nuguide.segmentation.decoding import Maps, Operations, decode, offset_slope, without_small
+from nuguide.segmentation.decoding import Maps, Operations, decode, offset_slope
 
 MPP = 0.5
 
@@ -97,12 +98,6 @@ def test_nothing_above_the_threshold_gives_no_nucleus() -> None:
     assert not labels.any()
 
 
-def test_numbers_have_no_gap_after_dropping() -> None:
-    assert without_small(np.array([[1, 0, 5]], np.int32), 0).tolist() == [[1, 0, 2]]
-    labels = np.array([[1, 1, 0, 2, 0, 3, 3]], np.int32)
-    assert without_small(labels, 2).tolist() == [[1, 1, 0, 0, 0, 2, 2]]
-
-
 def half_planes(shape: tuple[int, int]) -> NDArray[np.float32]:
     """Offsets of two long nuclei side by side, touching at the middle column."""
     offsets = np.zeros((2, *shape), np.float32)
@@ -141,3 +136,18 @@ def test_offsets_divide_as_a_landscape_and_the_distance_goes_first() -> None:
 def test_a_region_of_one_row_or_column_is_decoded(shape: tuple[int, int]) -> None:
     maps = Maps(np.ones(shape, np.float32), None, MPP, np.zeros((2, *shape), np.float32))
     assert decode(maps, Decoding(min_area_um2=0)).max() == 1
+
+
+def test_at_the_edges_a_slope_goes_on_as_if_the_last_pixel_stood_twice() -> None:
+    operations = Operations(
+        blurred=lambda values, sigma: values,
+        depth=lambda mask: mask,
+        highest=lambda values: values,
+        flooded=lambda landscape, peaks, mask: peaks,
+    )
+    offsets = np.random.default_rng(0).uniform(-1, 1, (2, 7, 5)).astype(np.float32)
+    steps = (-0.5, 0.0, 0.5)
+    down, along = (ndimage.correlate1d(offsets[i], steps, axis=i, mode="nearest") for i in (0, 1))
+    slope = offset_slope(offsets, 0.0, operations)
+    np.testing.assert_allclose(slope, np.minimum(down, along), rtol=1e-6)
+    assert not offset_slope(np.ones((2, 1, 1), np.float32), 0.0, operations).any()

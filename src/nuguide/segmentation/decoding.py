@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nuguide.segmentation.merging import merged, owners
+
 # `divided` also runs where there is no OpenCV, Numba or pydantic: see nuguide.training.gpu.
 if TYPE_CHECKING:
     from nuguide.models.card import Decoding
@@ -108,8 +110,8 @@ def divided(maps: Maps, decoding: "Decoding", operations: Operations) -> NDArray
     landscape = _landscape(maps, mask, decoding.smoothing_um / maps.mpp, operations)
     peaks = _peaks(landscape, mask, operations)
     basins = operations.flooded(landscape, peaks, mask)
-    labels = _merged(basins, peaks, landscape, decoding.prominence)
-    return without_small(labels, decoding.min_area_um2 / maps.mpp**2)
+    owner = owners(basins, peaks, landscape, decoding.prominence)
+    return merged(basins, owner, decoding.min_area_um2 / maps.mpp**2)
 
 
 def _landscape(
@@ -150,10 +152,22 @@ def offset_slope(
     slopes = []
     for axis, offset in enumerate(offsets):
         smooth = operations.blurred(offset, sigma_px) if sigma_px > 0 else offset
-        slopes.append(ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis, mode="nearest"))
+        slopes.append(_slope(smooth, axis))
     # Two pixels apart, a step that nothing has blurred has the slope of one blurred by 0.8 px.
     scale = max(sigma_px, 1 / _HALF_STEP) * _HALF_STEP
     return np.asarray(np.minimum(*slopes) * scale, np.float32)
+
+
+def _slope(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return half of what the next pixel has more than the one before; edges repeat."""
+    slope = np.empty_like(values)
+    along, out = (values, slope) if axis == 0 else (values.T, slope.T)
+    last = len(along) - 1
+    np.subtract(along[2:], along[:-2], out=out[1:-1])
+    out[0] = along[min(1, last)] - along[0]
+    out[-1] = along[last] - along[max(0, last - 1)]
+    slope *= 0.5
+    return slope
 
 
 def _compiled() -> Operations:
@@ -181,73 +195,3 @@ def _peaks(
     highest = operations.highest(inside)
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)
-
-
-def _merged(
-    basins: NDArray[np.int32],
-    peaks: NDArray[np.int32],
-    landscape: Landscape,
-    prominence: float,
-) -> NDArray[np.int32]:
-    """Merge neighbouring basins of which the lower peak hardly rises above their saddle.
-
-    From the highest saddle down, as the water falls: when two basins meet, the lower one has its
-    prominence, peak minus saddle, for good.
-    """
-    peak = np.full(int(basins.max()) + 1, -np.inf)
-    at = np.flatnonzero(peaks)
-    np.maximum.at(peak, peaks.ravel()[at], landscape.ravel()[at])
-    parent = np.arange(peak.size)
-
-    def root(basin: int) -> int:
-        while parent[basin] != basin:
-            parent[basin] = parent[parent[basin]]
-            basin = parent[basin]
-        return basin
-
-    for saddle, one, other in _low_saddles(basins, landscape, peak, prominence):
-        low, high = sorted((root(one), root(other)), key=lambda basin: peak[basin])
-        if low != high and peak[low] - saddle < prominence:
-            parent[low] = high
-    while (parent[parent] != parent).any():
-        parent = parent[parent]
-    return np.asarray(parent.astype(np.int32)[basins], np.int32)
-
-
-def _low_saddles(
-    basins: NDArray[np.int32],
-    landscape: Landscape,
-    peak: NDArray[np.float64],
-    prominence: float,
-) -> list[tuple[float, int, int]]:
-    """List (height, basin, basin) of the highest pass between neighbours, highest first.
-
-    Left out are those over which both basins' peaks stand out: whatever they are merged with has
-    no lower peak, so nothing is ever merged there.
-    """
-    pairs, heights = [], []
-    for ahead, behind in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
-        one, other = basins[behind], basins[ahead]
-        at = np.nonzero(one != other)
-        ends = np.stack([one[at], other[at]])
-        height = np.minimum(landscape[behind][at], landscape[ahead][at])
-        # Neither is background, which has no peak.
-        merging = ends.all(axis=0) & (peak[ends].min(axis=0) - height < prominence)
-        pairs.append(np.sort(ends[:, merging], axis=0))
-        heights.append(height[merging])
-    ends, height = np.concatenate(pairs, axis=1), np.concatenate(heights)
-    order = np.lexsort((-height, ends[1], ends[0]))
-    ends, height = ends[:, order], height[order]
-    first = np.ones(height.size, bool)
-    first[1:] = (ends[:, 1:] != ends[:, :-1]).any(axis=0)
-    found = zip(height[first].tolist(), *ends[:, first].tolist(), strict=True)
-    return sorted(found, reverse=True)
-
-
-def without_small(labels: NDArray[np.int32], min_area_px: float) -> NDArray[np.int32]:
-    """Drop objects of fewer pixels and number the others 1 .. n."""
-    sizes = np.bincount(labels.ravel())
-    kept = (sizes > 0) & (sizes >= min_area_px)
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return np.asarray(numbers[labels], np.int32)
