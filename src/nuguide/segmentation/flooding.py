@@ -31,9 +31,13 @@ def flooded(
     place it stands: there a heap finds the next pixel, here all are sorted once. Of pixels of one
     height the first one in the image comes first.
     """
-    basins = np.where(mask, peaks, 0).astype(np.int32)
-    order = _from_the_top(np.ascontiguousarray(landscape).ravel(), np.flatnonzero(mask))
-    return _flow(basins, mask, order)
+    # Beyond the edges lies a pixel where no water flows: the neighbours of a place are then a step
+    # away in memory, without asking for its row.
+    framed = np.pad(mask, 1)
+    order = _from_the_top(np.pad(landscape, 1).ravel(), np.flatnonzero(framed))
+    basins = np.pad(np.where(mask, peaks, 0).astype(np.int32), 1)
+    _flow(basins.ravel(), framed.ravel(), order, framed.shape[1])
+    return np.ascontiguousarray(basins[1:-1, 1:-1])
 
 
 @compiled
@@ -63,28 +67,23 @@ def _from_the_top(heights: NDArray[np.float32], places: NDArray[np.int64]) -> ND
 
 @compiled
 def _flow(
-    basins: NDArray[np.int32],
-    mask: NDArray[np.bool_],
-    order: NDArray[np.int64],
-) -> NDArray[np.int32]:
-    height, width = basins.shape
+    basins: NDArray[np.int32], mask: NDArray[np.bool_], order: NDArray[np.int64], width: int
+) -> None:
+    """Flood ``basins``, all places in one row; ``width`` places on lies the pixel below."""
     waiting = np.empty(order.size, np.int64)
-    passed = np.zeros(basins.shape, np.bool_)
+    passed = np.zeros(basins.size, np.bool_)
     for first in order:
         # What no water has reached yet is flooded with the lower pixel that will bring it.
-        passed[first // width, first % width] = True
-        if basins[first // width, first % width] == 0:
+        passed[first] = True
+        if basins[first] == 0:
             continue
         waiting[0], left = first, 1
         while left:
             left -= 1
-            y, x = waiting[left] // width, waiting[left] % width
-            for to_y, to_x in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
-                if not (0 <= to_y < height and 0 <= to_x < width) or not mask[to_y, to_x]:
-                    continue
-                if basins[to_y, to_x] == 0:
-                    basins[to_y, to_x] = basins[y, x]
-                    if passed[to_y, to_x]:
-                        waiting[left] = to_y * width + to_x
+            here = waiting[left]
+            for there in (here - width, here - 1, here + 1, here + width):
+                if mask[there] and basins[there] == 0:
+                    basins[there] = basins[here]
+                    if passed[there]:
+                        waiting[left] = there
                         left += 1
-    return basins

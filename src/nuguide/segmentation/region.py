@@ -83,7 +83,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
         if not mine.any():
             return Piece(no_nuclei(), watch.seconds)
         # What lies farther out than the nuclei that are claimed is not needed any more.
-        window = window_of(mine[decoded])
+        window = window_of(np.take(mine, decoded))
         part = region.read.part(window)
         box = native_box(part, scale, slide.shape)
         # Neighbours take their place first, so that a nucleus ends where it does in any region.

@@ -54,9 +54,10 @@ def _centres(labels: Labels, count: int) -> tuple[NDArray[np.float64], NDArray[n
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             label = labels[y, x]
-            pixels[label] += 1
-            rows[label] += y
-            columns[label] += x
+            if label > 0:
+                pixels[label] += 1
+                rows[label] += y
+                columns[label] += x
     return rows[1:] / pixels[1:], columns[1:] / pixels[1:]
 
 
@@ -139,17 +140,30 @@ def to_native(
         flag | cv2.WARP_INVERSE_MAP for flag in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
     )
     fine = cv2.warpAffine(foreground, affine, size, flags=linear, borderMode=border)
-    grown = _grown(labels).astype(np.float32)  # exact below 2^24
-    brought = cv2.warpAffine(grown, affine, size, flags=nearest, borderMode=border)
-    native = np.where(fine > threshold, brought, 0).astype(np.int32)
-    return native, np.asarray(fine, np.float32)
+    brought = cv2.warpAffine(_grown(labels), affine, size, flags=nearest, borderMode=border)
+    fine = np.asarray(fine, np.float32)
+    return _within(fine, np.float32(threshold), np.asarray(brought, np.float32)), fine
 
 
-def _grown(labels: Labels) -> Labels:
+def _grown(labels: Labels) -> NDArray[np.float32]:
     """Let each nucleus spread one pixel into the background, where the outline may reach."""
+    numbers = labels.astype(np.float32)  # which OpenCV takes; exact below 2^24
     # Dilation takes the larger number where two would meet; the foreground decides the rest.
-    spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
-    return np.where(labels > 0, labels, spread).astype(np.int32)
+    spread = np.asarray(cv2.dilate(numbers, np.ones((3, 3), np.uint8)), np.float32)
+    np.copyto(spread, numbers, where=labels > 0)
+    return spread
+
+
+@compiled
+def _within(
+    foreground: NDArray[np.float32], threshold: np.float32, numbers: NDArray[np.float32]
+) -> Labels:
+    """Return the numbers where the foreground is above the threshold, 0 elsewhere."""
+    labels = np.empty(foreground.shape, np.int32)
+    for y in range(foreground.shape[0]):
+        for x in range(foreground.shape[1]):
+            labels[y, x] = np.int32(numbers[y, x]) if foreground[y, x] > threshold else 0
+    return labels
 
 
 @compiled
