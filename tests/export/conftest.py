@@ -31,7 +31,6 @@ def nuclei(labels: NDArray[np.int32], rgb: NDArray[np.uint8]) -> pa.Table:
         rgb,
         foreground,
         origin_px=(0, 0),
-        px_per_label=1.0,
         mpp=0.25,
         image_sha256="ab",
         calibrated=np.square,

@@ -21,9 +21,7 @@ def nuclei(*squares: tuple[int, int, int]) -> pa.Table:
     for number, (y, x, side) in enumerate(squares, start=1):
         labels[y : y + side, x : x + side] = number
     rgb, foreground = np.zeros((*SHAPE, 3), np.uint8), np.ones(SHAPE, np.float32)
-    table = measure(
-        labels, rgb, foreground, origin_px=(0, 0), px_per_label=1, mpp=0.5, image_sha256="0" * 64
-    )
+    table = measure(labels, rgb, foreground, origin_px=(0, 0), mpp=0.5, image_sha256="0" * 64)
     return table.append_column(RUNS, runs_of(labels, (0, 0)))
 
 

@@ -19,9 +19,7 @@ def nuclei() -> pa.Table:
     labels = np.zeros((20, 20), np.int32)
     labels[2:8, 2:8], labels[10:18, 10:18] = 1, 2
     rgb, foreground = np.zeros((20, 20, 3), np.uint8), np.ones((20, 20), np.float32)
-    table = measure(
-        labels, rgb, foreground, origin_px=(0, 0), px_per_label=1, mpp=0.5, image_sha256="0" * 64
-    )
+    table = measure(labels, rgb, foreground, origin_px=(0, 0), mpp=0.5, image_sha256="0" * 64)
     return table.append_column(RUNS, runs_of(labels, (0, 0)))
 
 

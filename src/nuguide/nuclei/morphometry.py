@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,6 @@ from nuguide.compiled import compiled
 from nuguide.nuclei.outlines import trace
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 from nuguide.nuclei.stains import hematoxylin_of
-
-_ID_DECIMALS = 3
 
 Calibrated = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From confidences, (N,), to probabilities that a true nucleus matches, (N,)."""
@@ -49,7 +47,6 @@ def measure(
     foreground: NDArray[np.float32],
     *,
     origin_px: tuple[float, float],
-    px_per_label: float,
     mpp: float,
     image_sha256: str,
     region: int = 0,
@@ -68,8 +65,6 @@ def measure(
         (h, w) float32, probability of nucleus, 0 to 1.
     origin_px : tuple of float
         (y, x) of the corner of ``labels[0, 0]``, full-resolution px.
-    px_per_label : float
-        Side of a pixel of ``labels``, full-resolution px.
     mpp : float
         um/px at full resolution.
     image_sha256 : str
@@ -99,16 +94,12 @@ def measure(
             f"labels {labels.shape}, rgb {rgb.shape} and foreground {foreground.shape}; expected "
             "the same height and width; read them of the same box"
         )
-    outlines = trace(labels)
+    outlines = trace(labels, origin_px)
     if outlines.labels.size == 0:
         return empty_nuclei()
-    y, x = origin_px
-    polygons = shapely.transform(
-        outlines.polygons, lambda points: points * px_per_label + np.array([x, y], np.float64)
-    )
     stain, confidence = _means_inside(labels, outlines.labels, rgb, foreground)
     return described(
-        polygons,
+        outlines.polygons,
         mpp,
         stain=stain,
         confidence=confidence,
@@ -152,9 +143,10 @@ def described(
     """
     shapes = shapes_of(polygons)
     count = len(polygons)
+    geometry = shapely.to_wkb(polygons)
     columns: dict[str, Any] = {
-        "id": nucleus_ids(polygons, image_sha256),
-        "geometry": shapely.to_wkb(polygons),
+        "id": nucleus_ids(geometry, image_sha256),
+        "geometry": geometry,
         "centroid_x_px": shapes.centroid[:, 0],
         "centroid_y_px": shapes.centroid[:, 1],
         "centroid_x_um": shapes.centroid[:, 0] * mpp,
@@ -214,13 +206,12 @@ def shapes_of(polygons: NDArray[np.object_]) -> Shapes:
     )
 
 
-def nucleus_ids(polygons: NDArray[np.object_], image_sha256: str) -> list[str]:
-    """Make one UUID (version 5) an outline: equal for equal image and outline, to 0.001 px."""
+def nucleus_ids(outlines: Iterable[bytes], image_sha256: str) -> list[str]:
+    """Make one UUID (version 5) of each outline, WKB: equal for equal image and outline."""
     image = uuid.uuid5(uuid.NAMESPACE_URL, f"sha256:{image_sha256}")
-    rounded = shapely.transform(polygons, lambda points: np.round(points, _ID_DECIMALS))
     begun = hashlib.sha1(image.bytes, usedforsecurity=False)
     # As hexadecimal text, which Python makes several times faster than GEOS.
-    return [_uuid5(begun, wkb.hex().upper()) for wkb in shapely.to_wkb(rounded)]
+    return [_uuid5(begun, wkb.hex().upper()) for wkb in outlines]
 
 
 def _uuid5(begun: "hashlib._Hash", name: str) -> str:

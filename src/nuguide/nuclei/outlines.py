@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from nuguide.nuclei.rings import rings_of
 
+_DECIMALS = 6
+
 
 @dataclass(frozen=True)
 class Outlines:
@@ -19,7 +21,7 @@ class Outlines:
     labels : ndarray
         (N,) the labels present, ascending.
     polygons : ndarray
-        (N,) shapely polygons in px of the label map, coordinates (x right, y down); pixel (y, x)
+        (N,) shapely polygons in px, coordinates (x right, y down), to 0.000001 px; pixel (y, x)
         covers [x, x + 1] x [y, y + 1].
     """
 
@@ -27,13 +29,15 @@ class Outlines:
     polygons: NDArray[np.object_]
 
 
-def trace(labels: NDArray[Any]) -> Outlines:
+def trace(labels: NDArray[Any], origin_px: tuple[float, float] = (0, 0)) -> Outlines:
     """Trace the outline of every label.
 
     Parameters
     ----------
     labels : ndarray
         (H, W) integers, 0 = background; labels need not be consecutive.
+    origin_px : tuple of float
+        (y, x) of the corner of ``labels[0, 0]``, px.
 
     Returns
     -------
@@ -62,7 +66,9 @@ def trace(labels: NDArray[Any]) -> Outlines:
     outer = np.maximum(area[kept], 0.5)
     grown = np.sqrt((outer + 0.5) / outer)[:, None]
     middle = centroid[kept][ring]
-    points = middle + (points - middle) * grown[ring]
+    points = middle + (points - middle) * grown[ring] + origin_px[::-1]
+    # What is finer is noise of the arithmetic: a nucleus has the same outline in any region.
+    points = np.round(points, _DECIMALS)
     polygons = shapely.polygons(shapely.linearrings(points, indices=ring))
     # Kept rings lie in the order of their first edge; rows go by label.
     return Outlines(present.astype(np.int32), polygons[np.argsort(inside[kept])])

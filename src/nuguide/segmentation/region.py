@@ -108,7 +108,6 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             rgb,
             foreground,
             origin_px=(box.y, box.x),
-            px_per_label=1.0,
             mpp=slide.mpp,
             image_sha256=slide.sha256,
             region=region.index,
