@@ -85,6 +85,7 @@ def test_a_recipe_of_before_a_key_was_there_is_read_as_it_was_trained():
         ({"clip": -1.0}, "clip: "),
         ({"views": 0}, "views: "),
         ({"released_augmentation.zoom": [0.5, 2.0]}, r"released_augmentation.zoom.0: .*0\.5"),
+        ({"released_augmentation.zoom": [2, 1]}, r"zoom is \[2, 1\]; expected the smaller"),
         ({"released_augmentation.gamma": []}, "released_augmentation.gamma: "),
     ],
 )
@@ -111,6 +112,13 @@ def test_dotted_keys_change_values():
     assert (recipe.steps, recipe.network.options["width"]) == (7, 4)
     assert recipe.augmentation.scale == (1.0, 1.5)
     assert recipe.network.options["dropout"] == 0.1, "what is not named stays"
+
+
+def test_a_whole_number_is_taken_where_a_fraction_may_stand():
+    changes = {"clip": 2, "losses.dice": 0, "augmentation.scale": [1, 2]}
+    recipe = read_recipe("default", changes)
+    assert isinstance(recipe, SegmentationRecipe)
+    assert (recipe.clip, recipe.losses.dice, recipe.augmentation.scale) == (2.0, 0.0, (1.0, 2.0))
 
 
 def test_a_recipe_survives_being_written(tmp_path: Path):
@@ -140,6 +148,15 @@ def test_a_file_is_read_by_its_path(tmp_path: Path):
         ({"ema": 1.0}, "ema: "),
         ({"augmentation.grey": 1.5}, "augmentation.grey: "),
         ({"augmentation": 3}, "augmentation: "),
+        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"seed": 2**40}, "seed: .*less than 4294967296"),
+        ({"steps": True}, "steps: .*valid integer"),
+        ({"batch": "4"}, "batch: .*valid integer"),
+        ({"mpp": "0.5"}, "mpp: .*valid number"),
+        ({"balanced": 1}, "balanced: .*valid boolean"),
+        ({"augmentation.rotate": "yes"}, "augmentation.rotate: .*valid boolean"),
+        ({"augmentation.scale": [1.35, 0.75]}, r"scale is \[1.35, 0.75\]; expected the smaller"),
+        ({"losses.dice": -1}, "losses.dice: .*greater than or equal to 0"),
         ({"split": "test"}, "split: .*'fit' or 'train'"),
         ({"name": "../elsewhere"}, "name: "),
         ({"name": "My Run"}, "name: "),
