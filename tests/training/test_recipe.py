@@ -76,7 +76,7 @@ def test_a_recipe_of_before_a_key_was_there_is_read_as_it_was_trained():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"steps": 10}, "steps is 10 beside epochs = 50; expected steps or epochs"),
+        ({"steps": 10, "epochs": 5}, "steps is 10 beside epochs = 5; expected steps or epochs"),
         ({"epoch_steps": 10}, "epoch_steps is 10 beside epochs"),
         ({"crop_px": 128}, "crop_px is 128 with released_augmentation; expected 256"),
         ({"augmentation.grey": 0.5}, "augmentation is changed with released_augmentation"),
@@ -112,6 +112,20 @@ def test_dotted_keys_change_values():
     assert (recipe.steps, recipe.network.options["width"]) == (7, 4)
     assert recipe.augmentation.scale == (1.0, 1.5)
     assert recipe.network.options["dropout"] == 0.1, "what is not named stays"
+
+
+def test_a_length_that_is_set_stands_in_place_of_the_other():
+    short = read_recipe("default", {"epochs": 3, "views": 2})
+    assert (short.epochs, short.views) == (3, 2)
+    assert "6700" not in short.model_dump_json()
+    told = read_recipe("released", {"steps": 10, "epoch_steps": 5})
+    assert (told.steps, told.epoch_steps, told.epochs) == (10, 5, None)
+
+
+def test_a_length_told_twice_in_a_file_is_refused(tmp_path: Path):
+    path = tmp_path / "twice.toml"
+    path.write_text('kind = "distillation"\nname = "twice"\nsteps = 10\nepochs = 2\n')
+    assert "steps is 10 beside epochs = 2" in refusal(path)
 
 
 def test_a_whole_number_is_taken_where_a_fraction_may_stand():
