@@ -22,7 +22,9 @@ from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, OutputError, RecipeError
+from nuguide.guides.base import Embedding
 from nuguide.guides.fields import encode_extent
+from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.student import StudentGuide
 from nuguide.models.card import TrainingData
 from nuguide.models.checkpoint import load_model_folder, save_model
@@ -592,6 +594,34 @@ def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
     assert fake_teacher.calls - before == 3, "another run encodes nothing"
     card = load_trained(tmp_path / "run").card
     assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
+
+
+class WatchedGuide(FrozenSamGuide):
+    """A guide of zeros that notes where it was moved, and where it was when it encoded."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Identity(), "watched", "e" * 64, 128.0)
+        self.noted: list[str] = []
+
+    def to(self, device):
+        self.noted.append(str(device))
+        return self
+
+    def encode(self, rgb, mpp):
+        self.noted.append("encoded")
+        return Embedding(torch.zeros(len(rgb), 256, 64, 64), 2.0, self.name, self.sha256)
+
+
+@pytest.mark.parametrize("gpu", [torch.device("cuda", 1), None])
+def test_a_named_guide_encodes_on_the_gpu_that_is_trained_on(
+    data, make_segmentation, tmp_path: Path, monkeypatch, gpu: torch.device | None
+):
+    guide = WatchedGuide()
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: guide)
+    monkeypatch.setattr("nuguide.training.fit.own_gpu", lambda: gpu)
+    monkeypatch.setattr("nuguide.training.fit.train", lambda *_, **__: None)
+    fit(named(make_segmentation), data, tmp_path / "run", progress=False)
+    assert guide.noted == (["cuda:1"] if gpu else []) + ["encoded"] * 2
 
 
 @pytest.mark.parametrize("progress", [True, False])

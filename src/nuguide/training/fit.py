@@ -17,6 +17,7 @@ from nuguide.datasets.splits import balanced
 from nuguide.datasets.turning import every_way
 from nuguide.errors import RecipeError
 from nuguide.guides.controls import derangement
+from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
 from nuguide.training.claim import claim, refuse_another_run
@@ -25,7 +26,7 @@ from nuguide.training.finish import best_path, load_student
 from nuguide.training.length import in_steps
 from nuguide.training.log import without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
-from nuguide.training.processes import is_first
+from nuguide.training.processes import is_first, own_gpu
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.released_augmentation import check_view
@@ -244,4 +245,8 @@ def _cached_guide(name: str, field_um: float | None, out: Path) -> CachedGuide:
             f"guide {name!r} makes no tokens; expected one that does; "
             "name one of 'nuguide guides list'"
         )
+    # Lightning moves the network alone; tokens come back to the memory that crops are made in.
+    gpu = own_gpu()
+    if gpu is not None and isinstance(guide, FrozenSamGuide):
+        guide.to(gpu)
     return CachedGuide(guide, tokens_folder(out))

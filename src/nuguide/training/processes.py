@@ -6,6 +6,7 @@ many there are. Each trains on its share of every batch; the first alone writes.
 
 import os
 
+import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -24,6 +25,12 @@ def launched() -> tuple[int, int] | None:
     else:
         return None
     return (world // nodes, nodes) if world > 1 else None
+
+
+def own_gpu() -> torch.device | None:
+    """Return the GPU that this process trains on, one of its machine's; None if it has none."""
+    rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    return torch.device("cuda", rank) if rank < torch.cuda.device_count() else None
 
 
 def is_first() -> bool:

@@ -5,6 +5,7 @@ import pytest
 from filelock import FileLock
 
 from nuguide.errors import OutputError
+from nuguide.models.model import NamedGuide
 from nuguide.training.ablation.grid import Planned
 from nuguide.training.ablation.rows import read_rows
 from nuguide.training.ablation.run import ablate
@@ -128,6 +129,20 @@ def test_other_protocols_are_scored_beside_the_standard(
     assert released.scores["dice_weighted"] != none.own.scores["dice_weighted"]
     assert set(none.own.scores) >= ALL_SCORES
     assert zeroed.protocols == {}, "it would be given its guide's own tokens there"
+
+
+def test_a_named_guide_is_moved_to_the_device_before_its_tokens_are_kept(
+    plan, teacher, data: Path, tmp_path: Path, monkeypatch
+):
+    moved: list[object] = []
+
+    def on_device(model, device):
+        moved.append(model.guide)
+        return model
+
+    monkeypatch.setattr("nuguide.training.ablation.run.on_device", on_device)
+    ablate(plan[1:2], data, tmp_path / "runs.jsonl", tmp_path / "runs")
+    assert [type(each) for each in moved] == [NamedGuide]
 
 
 def test_a_folder_that_was_trained_elsewhere_is_taken_up(plan, data: Path, tmp_path: Path):

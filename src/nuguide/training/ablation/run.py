@@ -129,7 +129,8 @@ def scored(
         Rules beside ``standard``, for a run with its guide's own tokens.
     """
     recipe = planned.recipe
-    model = on_device(_remembering(load_trained(run), run), "auto")
+    # Moved first: a guide that remembers is no guide by name any more, which would be moved along.
+    model = _remembering(on_device(load_trained(run), "auto"), run)
     samples = list(open_dataset(part.data, part.split))
 
     def found_by(predict: Predictor, protocol: ProtocolName = "standard") -> Found:
