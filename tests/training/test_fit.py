@@ -107,7 +107,12 @@ def student_run(data, make_distillation, fake_teacher, tmp_path_factory) -> Path
 
 
 def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
-    assert {path.name for path in whole.iterdir()} == {"recipe.json", "checkpoints", "log"}
+    assert {path.name for path in whole.iterdir()} == {
+        "recipe.json",
+        "data.json",
+        "checkpoints",
+        "log",
+    }
     assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
     scored = [row for row in rows(whole) if row["validation_aji"]]
     assert [(row["epoch"], row["step"]) for row in scored] == [("0", "1"), ("1", "3"), ("2", "5")]
@@ -321,6 +326,56 @@ def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(
     assert (whole / "recipe.json").read_bytes() == before
 
 
+@pytest.fixture
+def other_data(data_with_two_of_validation: Path, tmp_path: Path) -> Path:
+    """Return the replica with a second image of validation: those to fit on are the same."""
+    return shutil.copytree(data_with_two_of_validation, tmp_path / "other")
+
+
+def test_a_run_on_other_images_is_refused_whether_finished_or_stopped(
+    data, other_data: Path, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch
+):
+    said = rf"a run on other images \({data.name}, digest \w+, now other, \w+\); expected the same"
+    with pytest.raises(OutputError, match=said):
+        fit(make_segmentation(steps=STEPS), other_data, whole, progress=False)
+    dies_in_epoch(1)
+    with pytest.raises(ZeroDivisionError):
+        fit(make_segmentation(steps=STEPS), data, tmp_path / "run", progress=False)
+    with pytest.raises(OutputError, match=said):
+        fit(make_segmentation(steps=STEPS), other_data, tmp_path / "run", progress=False)
+
+
+def test_a_finished_run_needs_its_data_and_takes_them_in_another_place(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    with pytest.raises(DataSetError, match="is no folder"):
+        fit(make_segmentation(steps=STEPS), tmp_path / "absent", whole, progress=False)
+    shutil.copytree(data, tmp_path / "moved")
+    assert fit(make_segmentation(steps=STEPS), tmp_path / "moved", whole, progress=False).is_file()
+
+
+def test_a_run_of_before_its_images_were_kept_is_taken_and_they_are_kept_then(
+    data, other_data: Path, make_segmentation, whole: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "data.json").unlink()
+    fit(make_segmentation(steps=STEPS), data, run, progress=False)
+    assert (run / "data.json").read_bytes() == (whole / "data.json").read_bytes()
+    with pytest.raises(OutputError, match="a run on other images"):
+        fit(make_segmentation(steps=STEPS), other_data, run, progress=False)
+
+
+def test_a_damaged_record_of_what_was_seen_is_one_clear_line(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "data.json").write_text('{"folders": ""')
+    with pytest.raises(RecipeError, match=r"data\.json cannot be read .*; delete it") as error:
+        fit(make_segmentation(steps=STEPS), data, tmp_path / "run", progress=False)
+    assert "\n" not in str(error.value)
+
+
 def test_a_failed_start_leaves_no_folder_behind(tmp_path: Path, make_segmentation, data):
     with pytest.raises(DataSetError):
         fit(make_segmentation(), tmp_path / "absent", tmp_path / "run", progress=False)
@@ -456,7 +511,7 @@ def test_types_alone_are_learned_and_all_else_stays_the_models(
     write_consep(tmp_path / "consep", size=128)
     run = tmp_path / "run"
     start = {"model": str(model_before), "train": ["types"]}
-    told = [SEEN.model_copy(update={"name": "two"}).model_dump(), SEEN.model_dump()]
+    told = [SEEN.model_copy(update={"name": "CoNSeP"}).model_dump()]
     # So many steps that an average of equal numbers is off by its rounding.
     recipe = typed(start=start, training_data=told, ema=0.995, steps=20, epoch_steps=20)
     fit(recipe, tmp_path / "consep", run, progress=False)
@@ -470,7 +525,7 @@ def test_types_alone_are_learned_and_all_else_stays_the_models(
     for field in ("foreground", "distance"):
         maps = [getattr(predict_maps(model, sample.image), field) for model in (before, after)]
         np.testing.assert_allclose(*maps, atol=1e-6)
-    assert [each.name for each in after.card.training_data] == ["one", "two"]
+    assert [each.name for each in after.card.training_data] == ["one", "CoNSeP"]
     assert [float(row["validation_mpq_plus"]) for row in rows(run) if row["validation_mpq_plus"]]
 
 

@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from nuguide.training.ablation.grid import Planned
 from nuguide.training.ablation.rows import read_rows
 from nuguide.training.ablation.run import ablate
 from nuguide.training.fit import fit
+from nuguide.training.seen import seen_by
 
 GUIDED = {"fusion": "cross", "fusion_level": 3, "window": 4}
 GUIDE = {"kind": "named", "name": "tinyvit-sam", "field_um": 128.0}
@@ -161,6 +163,22 @@ def test_a_folder_of_another_recipe_is_refused(plan, make_segmentation, data: Pa
     with pytest.raises(OutputError, match="holds the run of another recipe"):
         ablate(plan[:1], data, tmp_path / "runs.jsonl", tmp_path / "runs")
     assert read_rows(tmp_path / "runs.jsonl") == []
+
+
+def test_a_row_of_other_images_does_not_count_and_one_that_does_not_tell_does(
+    plan, data: Path, data_with_two_of_validation: Path, tmp_path: Path
+):
+    file, out = tmp_path / "runs.jsonl", tmp_path / "runs"
+    ablate(plan[:1], data, file, out)
+    (row,) = read_rows(file)
+    assert row.seen_sha256 == seen_by(out / "none-s0").sha256
+    other = tmp_path / "elsewhere" / data.name
+    shutil.copytree(data_with_two_of_validation, other)
+    with pytest.raises(OutputError, match="chosen by other images"):
+        ablate(plan[:1], other, file, tmp_path / "others")
+    file.write_text(row.model_copy(update={"seen_sha256": None}).model_dump_json() + "\n")
+    ablate(plan[:1], other, file, tmp_path / "others")
+    assert not (tmp_path / "others" / "none-s0").exists(), "it counts as done"
 
 
 def test_a_run_that_another_process_holds_is_passed_over(
