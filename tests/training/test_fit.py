@@ -21,13 +21,14 @@ from fixtures.replicas import write_consep, write_folder
 from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import DataSetError, OutputError, RecipeError
+from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError
 from nuguide.guides.base import Embedding
 from nuguide.guides.fields import encode_extent
 from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.student import StudentGuide
 from nuguide.models.card import TrainingData
 from nuguide.models.checkpoint import load_model_folder, save_model
+from nuguide.models.licence import require_commercial_use
 from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
@@ -570,6 +571,21 @@ def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, samp
         torch.equal(averaged[f"network.{key}"], value)
         for key, value in load_model_folder(run / "model").network.state_dict().items()
     )
+
+
+def test_the_card_tells_the_data_that_were_given_and_not_the_recipes(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    recipe = make_segmentation(steps=STEPS, licence="CC0-1.0", training_data=[SEEN.model_dump()])
+    (run / "recipe.json").write_text(recipe.model_dump_json())
+    finish(run)
+    card = load(run / "model").card
+    (told,) = card.training_data
+    assert (told.name, told.licence, told.n_images) == ("MoNuSeg 2018", "CC BY-NC-SA 4.0", 2)
+    with pytest.raises(ModelError, match="not allowed"):
+        require_commercial_use(card)
 
 
 def test_a_student_is_distilled(student_run: Path, fake_teacher):

@@ -19,6 +19,7 @@ from nuguide.models.registry import load_card
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.recipe_file import RECIPE_FILE, checked_recipe
+from nuguide.training.stated import licence_and_data
 
 CITATION = (
     "B. R. Swain, K. J. Cheoi, J. Ko: SAM Guided Task-Specific Enhanced Nuclei Segmentation in "
@@ -78,7 +79,7 @@ def load_trained(run: Path) -> Model:
     network = build_network(recipe.network.architecture, **recipe.network.options)
     network.load_state_dict(_part(_averaged(state, still, recipe), "network."))
     guide, spec = _guide(recipe, network, still)
-    return Model(network.eval(), guide, _card(recipe, network, spec))
+    return Model(network.eval(), guide, _card(run, recipe, network, spec))
 
 
 def finish(run: Path) -> Path | None:
@@ -181,14 +182,15 @@ def _guide(
     return NamedGuide(recipe.guide.name, recipe.guide.field_um), recipe.guide
 
 
-def _card(recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:
+def _card(run: Path, recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:
+    licence, data = licence_and_data(run, recipe)
     before = () if recipe.start is None else load_card(recipe.start.model).training_data
     return Card(
         name=recipe.name,
         version=__version__,
         description=f"{recipe.network.architecture} trained by the recipe {recipe.name}",
-        licence=recipe.licence,
-        training_data=tuple(dict.fromkeys((*before, *recipe.training_data))),
+        licence=licence,
+        training_data=tuple(dict.fromkeys((*before, *data))),
         mpp=recipe.mpp,
         classes=recipe.classes or ("nucleus",),
         tile_px=getattr(network, "tile_px", None),

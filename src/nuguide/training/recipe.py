@@ -153,7 +153,8 @@ class SegmentationRecipe(_Recipe):
         empty without that head. ``network.options.n_types`` is their number.
     licence, training_data
         For the finished model's card: the licence of its weights, and the data it has seen, beside
-        those of the model that it began with.
+        those of the model that it began with; where other data were seen, the card says so and
+        has neither (``nuguide.training.stated``).
     """
 
     kind: Literal["segmentation"]
