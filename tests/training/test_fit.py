@@ -32,7 +32,7 @@ from nuguide.models.licence import require_commercial_use
 from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
-from nuguide.training.claim import refuse_another_run
+from nuguide.training.claim import claim, refuse_another_run
 from nuguide.training.finish import (
     finish,
     load_student,
@@ -650,6 +650,41 @@ def test_a_guide_inside_a_network_in_training_stays_as_it_was(
     model = load(run / "model")
     assert model.guide.sha256 == student.sha256
     assert predict_maps(model, sample.image).foreground.shape == sample.labels.shape
+
+
+@pytest.fixture(scope="module")
+def guided_model(data, make_guided, student_run: Path, tmp_path_factory) -> Path:
+    """Return the folder of a model with a student inside."""
+    run = tmp_path_factory.mktemp("runs") / "guided"
+    fit(make_guided(student_run, steps=2), data, run, progress=False)
+    made = finish(run)
+    assert made is not None
+    return made
+
+
+def test_a_model_brings_its_student_to_the_training_that_begins_with_it(
+    data, make_guided, guided_model: Path, tmp_path: Path
+):
+    run, start = tmp_path / "run", {"model": str(guided_model)}
+    fit(make_guided(tmp_path / "gone", start=start, steps=2), data, run, progress=False)
+    finish(run)
+    before, after = load_plain(guided_model), load_plain(run / "model")
+    assert after.guide.sha256 == before.guide.sha256
+    assert after.card.guide == before.card.guide
+
+
+def test_a_student_of_another_teacher_or_of_no_model_is_refused(
+    data, make_guided, make_distillation, guided_model: Path, model_before: Path, tmp_path: Path
+):
+    other = tmp_path / "other"
+    claim(other, make_distillation(teacher="sam-vit-b"), None)
+    start = {"model": str(guided_model)}
+    with pytest.raises(RecipeError, match=r"student of tinyvit-sam at 0\.5 um/px, .* of sam-vit-b"):
+        fit(make_guided(other, start=start), data, tmp_path / "run", progress=False)
+    start = {"model": str(model_before)}
+    with pytest.raises(RecipeError, match="has no student, the recipe guided is guided by one"):
+        fit(make_guided(other, start=start), data, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_tokens_of_a_named_guide_are_read_from_its_cache(

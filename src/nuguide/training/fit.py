@@ -22,7 +22,7 @@ from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
 from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
-from nuguide.training.finish import best_path, load_student
+from nuguide.training.finish import best_path, student_of
 from nuguide.training.length import in_steps
 from nuguide.training.log import without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
@@ -234,7 +234,7 @@ def _segmentation(
             )
         return module
     if recipe.guide.kind == "student":
-        student = load_student(Path(recipe.guide.name))
+        student = student_of(recipe)
         if student.mpp != recipe.mpp:
             raise RecipeError(
                 f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "

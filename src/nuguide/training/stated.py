@@ -53,7 +53,9 @@ def _sets(run: Path, recipe: SegmentationRecipe) -> list[SeenSet]:
     own = seen_by(run)
     if own is None:
         return []
-    student = seen_by(Path(recipe.guide.name)) if recipe.guide.kind == "student" else None
+    # What a model to begin with has seen, and its student, its own card tells.
+    distilled = recipe.guide.kind == "student" and recipe.start is None
+    student = seen_by(Path(recipe.guide.name)) if distilled else None
     names = {each.name for each in own.sets}
     more = [] if student is None else [each for each in student.sets if each.name not in names]
     return [*own.sets, *more]
