@@ -33,6 +33,7 @@ from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.claim import claim, refuse_another_run
+from nuguide.training.crops import batches
 from nuguide.training.finish import (
     finish,
     load_student,
@@ -146,6 +147,27 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     dies_in_epoch(None)
     fit(recipe, data, run, progress=False)
     assert_equal_runs(whole, run)
+
+
+def test_workers_change_nothing_neither_in_a_run_nor_over_a_stop(
+    data, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch, monkeypatch
+):
+    """As beside a GPU: two processes make the crops of all epochs ahead of time."""
+    made: list[int] = []
+
+    def with_two(crops, epoch, indices, batch, workers):
+        made.append(workers)
+        return batches(crops, epoch, indices, batch, 2)
+
+    monkeypatch.setattr("nuguide.training.module.batches", with_two)
+    recipe, run = make_segmentation(steps=STEPS), tmp_path / "run"
+    dies_in_epoch(2)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, run, progress=False)
+    dies_in_epoch(None)
+    fit(recipe, data, run, progress=False)
+    assert_equal_runs(whole, run)
+    assert made == [0, 0], "on a CPU there are none"
 
 
 def test_a_killed_process_goes_on_as_if_never_stopped(

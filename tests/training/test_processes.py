@@ -11,7 +11,13 @@ from nuguide.errors import RecipeError
 from nuguide.training.finish import read_checkpoint
 from nuguide.training.fit import fit
 from nuguide.training.module import SegmentationTraining
-from nuguide.training.processes import launched, own_gpu, share_of_crops, share_of_images
+from nuguide.training.processes import (
+    crop_workers,
+    launched,
+    own_gpu,
+    share_of_crops,
+    share_of_images,
+)
 
 # Batch norm is left out of the comparison: a CPU cannot synchronise it.
 STILL = """
@@ -93,6 +99,15 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch, variable: s
     assert own_gpu() == torch.device("cuda", 1)
     monkeypatch.setenv(variable, "2")
     assert own_gpu() is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "trainings", "workers"), [(16, 1, 8), (4, 1, 3), (16, 4, 3), (1, 1, 0), (2, 4, 0)]
+)
+def test_the_cores_beside_a_gpu_make_crops(monkeypatch, cores: int, trainings: int, workers: int):
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    monkeypatch.setattr("nuguide.training.processes.available_cores", lambda: cores)
+    assert crop_workers(trainings) == workers
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(make_segmentation, data: Path, tmp_path: Path):
