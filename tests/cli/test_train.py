@@ -5,6 +5,7 @@ import pytest
 
 from nuguide.cli import main as program
 from nuguide.errors import DataSetError
+from nuguide.training.seen import Seen, SeenSet, keep_seen
 
 
 @pytest.fixture
@@ -103,6 +104,16 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
 def test_data_are_required(monkeypatch, asked):
     assert run(monkeypatch, "default") == 2
     assert asked == []
+
+
+def test_a_card_that_says_less_than_its_recipe_is_told_in_a_line(
+    monkeypatch, asked, capsys, tmp_path: Path
+):
+    seen = SeenSet(name="MINE", licence="", n_images=3)
+    keep_seen(tmp_path, Seen(folders="MINE", sha256="0" * 64, sets=(seen,)))
+    assert run(monkeypatch, "open", "--data", "MINE", "-o", str(tmp_path)) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("card"))
+    assert "trained on MINE (not stated), licence not stated" in line
 
 
 def test_several_data_sets_are_passed_on(monkeypatch, asked):

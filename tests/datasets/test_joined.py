@@ -4,7 +4,7 @@ import pytest
 
 from fixtures import replicas
 from nuguide.datasets.joined import join
-from nuguide.datasets.opening import classes_of, open_dataset, recognise
+from nuguide.datasets.opening import classes_of, open_dataset, recognise, sources
 from nuguide.datasets.splits import divide
 from nuguide.errors import DataSetError
 
@@ -30,6 +30,17 @@ def test_each_set_keeps_its_own_division(folders: list[Path]):
     names = [entry.name for entry in joined.entries]
     assert dict(zip(names, divide(joined), strict=True)) == parts
     assert {"fit", "validation"} == set(parts.values())
+
+
+def test_where_samples_come_from_is_told_with_their_number(folders: list[Path]):
+    joined = {sample.name for sample in open_dataset(folders, "fit")}
+    alone = [len(open_dataset(folder, "fit")) for folder in folders]
+    found = sources(folders, joined)
+    assert [(each.root, count) for each, count in found] == list(zip(folders, alone, strict=True))
+    second = {name for name in joined if name.startswith("second/")}
+    assert [each.root for each, _ in sources(folders, second)] == folders[1:]
+    one = {sample.name for sample in open_dataset(folders[0], "fit")}
+    assert [count for _, count in sources(folders[0], one)] == alone[:1]
 
 
 def test_samples_of_several_folders_have_names_of_their_own(folders: list[Path]):

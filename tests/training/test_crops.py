@@ -6,7 +6,7 @@ import torch
 
 from nuguide.datasets.base import Sample
 from nuguide.training.augmentation import crop_coordinates
-from nuguide.training.crops import Crops, TokenMap, as_input
+from nuguide.training.crops import Crops, TokenMap, as_input, batches
 from nuguide.training.recipe_parts import Augmentation
 from nuguide.training.targets import normalised_distance
 
@@ -39,6 +39,22 @@ def test_an_item_is_the_same_in_every_run_and_another_elsewhere(sample: Sample):
     for other in (again[1], crops(sample, epoch=1)[0], crops(sample, seed=8)[0]):
         assert not equal(first, other)
     assert len(again) == 6
+
+
+def test_batches_are_the_same_whoever_makes_them_and_others_in_each_epoch(sample: Sample):
+    tokens = [ramp(16, 16, 2.0)] * 2
+    seen = []
+    for workers in (0, 2):
+        epoch = iter([0, 3])
+        loader = batches(crops(sample, tokens), lambda at=epoch: next(at), range(6), 2, workers)
+        before = torch.random.get_rng_state()
+        seen.append([batch for _ in range(2) for batch in loader])
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert [len(each) for each in seen] == [6, 6]
+    assert all(equal(alone, together) for alone, together in zip(*seen, strict=True))
+    last = crops(sample, tokens, epoch=3)
+    for key, value in seen[1][5].items():
+        assert torch.equal(value, torch.stack([last[4][key], last[5][key]]))
 
 
 def test_an_item_holds_image_and_targets(sample: Sample):

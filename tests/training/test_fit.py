@@ -21,15 +21,19 @@ from fixtures.replicas import write_consep, write_folder
 from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import DataSetError, OutputError, RecipeError
+from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError
+from nuguide.guides.base import Embedding
 from nuguide.guides.fields import encode_extent
+from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.student import StudentGuide
 from nuguide.models.card import TrainingData
 from nuguide.models.checkpoint import load_model_folder, save_model
+from nuguide.models.licence import require_commercial_use
 from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
-from nuguide.training.claim import refuse_another_run
+from nuguide.training.claim import claim, refuse_another_run
+from nuguide.training.crops import batches
 from nuguide.training.finish import (
     finish,
     load_student,
@@ -105,7 +109,12 @@ def student_run(data, make_distillation, fake_teacher, tmp_path_factory) -> Path
 
 
 def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
-    assert {path.name for path in whole.iterdir()} == {"recipe.json", "checkpoints", "log"}
+    assert {path.name for path in whole.iterdir()} == {
+        "recipe.json",
+        "data.json",
+        "checkpoints",
+        "log",
+    }
     assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
     scored = [row for row in rows(whole) if row["validation_aji"]]
     assert [(row["epoch"], row["step"]) for row in scored] == [("0", "1"), ("1", "3"), ("2", "5")]
@@ -138,6 +147,27 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     dies_in_epoch(None)
     fit(recipe, data, run, progress=False)
     assert_equal_runs(whole, run)
+
+
+def test_workers_change_nothing_neither_in_a_run_nor_over_a_stop(
+    data, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch, monkeypatch
+):
+    """As beside a GPU: two processes make the crops of all epochs ahead of time."""
+    made: list[int] = []
+
+    def with_two(crops, epoch, indices, batch, workers):
+        made.append(workers)
+        return batches(crops, epoch, indices, batch, 2)
+
+    monkeypatch.setattr("nuguide.training.module.batches", with_two)
+    recipe, run = make_segmentation(steps=STEPS), tmp_path / "run"
+    dies_in_epoch(2)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, run, progress=False)
+    dies_in_epoch(None)
+    fit(recipe, data, run, progress=False)
+    assert_equal_runs(whole, run)
+    assert made == [0, 0], "on a CPU there are none"
 
 
 def test_a_killed_process_goes_on_as_if_never_stopped(
@@ -319,6 +349,56 @@ def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(
     assert (whole / "recipe.json").read_bytes() == before
 
 
+@pytest.fixture
+def other_data(data_with_two_of_validation: Path, tmp_path: Path) -> Path:
+    """Return the replica with a second image of validation: those to fit on are the same."""
+    return shutil.copytree(data_with_two_of_validation, tmp_path / "other")
+
+
+def test_a_run_on_other_images_is_refused_whether_finished_or_stopped(
+    data, other_data: Path, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch
+):
+    said = rf"a run on other images \({data.name}, digest \w+, now other, \w+\); expected the same"
+    with pytest.raises(OutputError, match=said):
+        fit(make_segmentation(steps=STEPS), other_data, whole, progress=False)
+    dies_in_epoch(1)
+    with pytest.raises(ZeroDivisionError):
+        fit(make_segmentation(steps=STEPS), data, tmp_path / "run", progress=False)
+    with pytest.raises(OutputError, match=said):
+        fit(make_segmentation(steps=STEPS), other_data, tmp_path / "run", progress=False)
+
+
+def test_a_finished_run_needs_its_data_and_takes_them_in_another_place(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    with pytest.raises(DataSetError, match="is no folder"):
+        fit(make_segmentation(steps=STEPS), tmp_path / "absent", whole, progress=False)
+    shutil.copytree(data, tmp_path / "moved")
+    assert fit(make_segmentation(steps=STEPS), tmp_path / "moved", whole, progress=False).is_file()
+
+
+def test_a_run_of_before_its_images_were_kept_is_taken_and_they_are_kept_then(
+    data, other_data: Path, make_segmentation, whole: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "data.json").unlink()
+    fit(make_segmentation(steps=STEPS), data, run, progress=False)
+    assert (run / "data.json").read_bytes() == (whole / "data.json").read_bytes()
+    with pytest.raises(OutputError, match="a run on other images"):
+        fit(make_segmentation(steps=STEPS), other_data, run, progress=False)
+
+
+def test_a_damaged_record_of_what_was_seen_is_one_clear_line(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "data.json").write_text('{"folders": ""')
+    with pytest.raises(RecipeError, match=r"data\.json cannot be read .*; delete it") as error:
+        fit(make_segmentation(steps=STEPS), data, tmp_path / "run", progress=False)
+    assert "\n" not in str(error.value)
+
+
 def test_a_failed_start_leaves_no_folder_behind(tmp_path: Path, make_segmentation, data):
     with pytest.raises(DataSetError):
         fit(make_segmentation(), tmp_path / "absent", tmp_path / "run", progress=False)
@@ -454,7 +534,7 @@ def test_types_alone_are_learned_and_all_else_stays_the_models(
     write_consep(tmp_path / "consep", size=128)
     run = tmp_path / "run"
     start = {"model": str(model_before), "train": ["types"]}
-    told = [SEEN.model_copy(update={"name": "two"}).model_dump(), SEEN.model_dump()]
+    told = [SEEN.model_copy(update={"name": "CoNSeP"}).model_dump()]
     # So many steps that an average of equal numbers is off by its rounding.
     recipe = typed(start=start, training_data=told, ema=0.995, steps=20, epoch_steps=20)
     fit(recipe, tmp_path / "consep", run, progress=False)
@@ -468,7 +548,7 @@ def test_types_alone_are_learned_and_all_else_stays_the_models(
     for field in ("foreground", "distance"):
         maps = [getattr(predict_maps(model, sample.image), field) for model in (before, after)]
         np.testing.assert_allclose(*maps, atol=1e-6)
-    assert [each.name for each in after.card.training_data] == ["one", "two"]
+    assert [each.name for each in after.card.training_data] == ["one", "CoNSeP"]
     assert [float(row["validation_mpq_plus"]) for row in rows(run) if row["validation_mpq_plus"]]
 
 
@@ -513,6 +593,21 @@ def test_the_finished_model_loads_and_predicts(whole: Path, tmp_path: Path, samp
         torch.equal(averaged[f"network.{key}"], value)
         for key, value in load_model_folder(run / "model").network.state_dict().items()
     )
+
+
+def test_the_card_tells_the_data_that_were_given_and_not_the_recipes(
+    data, make_segmentation, whole: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    recipe = make_segmentation(steps=STEPS, licence="CC0-1.0", training_data=[SEEN.model_dump()])
+    (run / "recipe.json").write_text(recipe.model_dump_json())
+    finish(run)
+    card = load(run / "model").card
+    (told,) = card.training_data
+    assert (told.name, told.licence, told.n_images) == ("MoNuSeg 2018", "CC BY-NC-SA 4.0", 2)
+    with pytest.raises(ModelError, match="not allowed"):
+        require_commercial_use(card)
 
 
 def test_a_student_is_distilled(student_run: Path, fake_teacher):
@@ -579,6 +674,41 @@ def test_a_guide_inside_a_network_in_training_stays_as_it_was(
     assert predict_maps(model, sample.image).foreground.shape == sample.labels.shape
 
 
+@pytest.fixture(scope="module")
+def guided_model(data, make_guided, student_run: Path, tmp_path_factory) -> Path:
+    """Return the folder of a model with a student inside."""
+    run = tmp_path_factory.mktemp("runs") / "guided"
+    fit(make_guided(student_run, steps=2), data, run, progress=False)
+    made = finish(run)
+    assert made is not None
+    return made
+
+
+def test_a_model_brings_its_student_to_the_training_that_begins_with_it(
+    data, make_guided, guided_model: Path, tmp_path: Path
+):
+    run, start = tmp_path / "run", {"model": str(guided_model)}
+    fit(make_guided(tmp_path / "gone", start=start, steps=2), data, run, progress=False)
+    finish(run)
+    before, after = load_plain(guided_model), load_plain(run / "model")
+    assert after.guide.sha256 == before.guide.sha256
+    assert after.card.guide == before.card.guide
+
+
+def test_a_student_of_another_teacher_or_of_no_model_is_refused(
+    data, make_guided, make_distillation, guided_model: Path, model_before: Path, tmp_path: Path
+):
+    other = tmp_path / "other"
+    claim(other, make_distillation(teacher="sam-vit-b"), None)
+    start = {"model": str(guided_model)}
+    with pytest.raises(RecipeError, match=r"student of tinyvit-sam at 0\.5 um/px, .* of sam-vit-b"):
+        fit(make_guided(other, start=start), data, tmp_path / "run", progress=False)
+    start = {"model": str(model_before)}
+    with pytest.raises(RecipeError, match="has no student, the recipe guided is guided by one"):
+        fit(make_guided(other, start=start), data, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
     data, make_segmentation, fake_teacher, tmp_path: Path, monkeypatch
 ):
@@ -592,6 +722,34 @@ def test_the_tokens_of_a_named_guide_are_read_from_its_cache(
     assert fake_teacher.calls - before == 3, "another run encodes nothing"
     card = load_trained(tmp_path / "run").card
     assert (card.guide.kind, card.guide.name) == ("named", "tinyvit-sam")
+
+
+class WatchedGuide(FrozenSamGuide):
+    """A guide of zeros that notes where it was moved, and where it was when it encoded."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Identity(), "watched", "e" * 64, 128.0)
+        self.noted: list[str] = []
+
+    def to(self, device):
+        self.noted.append(str(device))
+        return self
+
+    def encode(self, rgb, mpp):
+        self.noted.append("encoded")
+        return Embedding(torch.zeros(len(rgb), 256, 64, 64), 2.0, self.name, self.sha256)
+
+
+@pytest.mark.parametrize("gpu", [torch.device("cuda", 1), None])
+def test_a_named_guide_encodes_on_the_gpu_that_is_trained_on(
+    data, make_segmentation, tmp_path: Path, monkeypatch, gpu: torch.device | None
+):
+    guide = WatchedGuide()
+    monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: guide)
+    monkeypatch.setattr("nuguide.training.fit.own_gpu", lambda: gpu)
+    monkeypatch.setattr("nuguide.training.fit.train", lambda *_, **__: None)
+    fit(named(make_segmentation), data, tmp_path / "run", progress=False)
+    assert guide.noted == (["cuda:1"] if gpu else []) + ["encoded"] * 2
 
 
 @pytest.mark.parametrize("progress", [True, False])

@@ -11,7 +11,13 @@ from nuguide.errors import RecipeError
 from nuguide.training.finish import read_checkpoint
 from nuguide.training.fit import fit
 from nuguide.training.module import SegmentationTraining
-from nuguide.training.processes import launched, share_of_crops, share_of_images
+from nuguide.training.processes import (
+    crop_workers,
+    launched,
+    own_gpu,
+    share_of_crops,
+    share_of_images,
+)
 
 # Batch norm is left out of the comparison: a CPU cannot synchronise it.
 STILL = """
@@ -81,6 +87,27 @@ def test_torchrun_and_slurm_say_how_many_processes_there_are(monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "1")
     monkeypatch.setenv("SLURM_NNODES", "1")
     assert launched() is None
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_LOCALID"])
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch, variable: str):
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert own_gpu() == torch.device("cuda", 0)
+    monkeypatch.setenv(variable, "1")
+    assert own_gpu() == torch.device("cuda", 1)
+    monkeypatch.setenv(variable, "2")
+    assert own_gpu() is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "trainings", "workers"), [(16, 1, 8), (4, 1, 3), (16, 4, 3), (1, 1, 0), (2, 4, 0)]
+)
+def test_the_cores_beside_a_gpu_make_crops(monkeypatch, cores: int, trainings: int, workers: int):
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    monkeypatch.setattr("nuguide.training.processes.available_cores", lambda: cores)
+    assert crop_workers(trainings) == workers
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(make_segmentation, data: Path, tmp_path: Path):

@@ -76,7 +76,7 @@ def test_a_recipe_of_before_a_key_was_there_is_read_as_it_was_trained():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"steps": 10}, "steps is 10 beside epochs = 50; expected steps or epochs"),
+        ({"steps": 10, "epochs": 5}, "steps is 10 beside epochs = 5; expected steps or epochs"),
         ({"epoch_steps": 10}, "epoch_steps is 10 beside epochs"),
         ({"crop_px": 128}, "crop_px is 128 with released_augmentation; expected 256"),
         ({"augmentation.grey": 0.5}, "augmentation is changed with released_augmentation"),
@@ -85,6 +85,7 @@ def test_a_recipe_of_before_a_key_was_there_is_read_as_it_was_trained():
         ({"clip": -1.0}, "clip: "),
         ({"views": 0}, "views: "),
         ({"released_augmentation.zoom": [0.5, 2.0]}, r"released_augmentation.zoom.0: .*0\.5"),
+        ({"released_augmentation.zoom": [2, 1]}, r"zoom is \[2, 1\]; expected the smaller"),
         ({"released_augmentation.gamma": []}, "released_augmentation.gamma: "),
     ],
 )
@@ -111,6 +112,27 @@ def test_dotted_keys_change_values():
     assert (recipe.steps, recipe.network.options["width"]) == (7, 4)
     assert recipe.augmentation.scale == (1.0, 1.5)
     assert recipe.network.options["dropout"] == 0.1, "what is not named stays"
+
+
+def test_a_length_that_is_set_stands_in_place_of_the_other():
+    short = read_recipe("default", {"epochs": 3, "views": 2})
+    assert (short.epochs, short.views) == (3, 2)
+    assert "6700" not in short.model_dump_json()
+    told = read_recipe("released", {"steps": 10, "epoch_steps": 5})
+    assert (told.steps, told.epoch_steps, told.epochs) == (10, 5, None)
+
+
+def test_a_length_told_twice_in_a_file_is_refused(tmp_path: Path):
+    path = tmp_path / "twice.toml"
+    path.write_text('kind = "distillation"\nname = "twice"\nsteps = 10\nepochs = 2\n')
+    assert "steps is 10 beside epochs = 2" in refusal(path)
+
+
+def test_a_whole_number_is_taken_where_a_fraction_may_stand():
+    changes = {"clip": 2, "losses.dice": 0, "augmentation.scale": [1, 2]}
+    recipe = read_recipe("default", changes)
+    assert isinstance(recipe, SegmentationRecipe)
+    assert (recipe.clip, recipe.losses.dice, recipe.augmentation.scale) == (2.0, 0.0, (1.0, 2.0))
 
 
 def test_a_recipe_survives_being_written(tmp_path: Path):
@@ -140,6 +162,15 @@ def test_a_file_is_read_by_its_path(tmp_path: Path):
         ({"ema": 1.0}, "ema: "),
         ({"augmentation.grey": 1.5}, "augmentation.grey: "),
         ({"augmentation": 3}, "augmentation: "),
+        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"seed": 2**40}, "seed: .*less than 4294967296"),
+        ({"steps": True}, "steps: .*valid integer"),
+        ({"batch": "4"}, "batch: .*valid integer"),
+        ({"mpp": "0.5"}, "mpp: .*valid number"),
+        ({"balanced": 1}, "balanced: .*valid boolean"),
+        ({"augmentation.rotate": "yes"}, "augmentation.rotate: .*valid boolean"),
+        ({"augmentation.scale": [1.35, 0.75]}, r"scale is \[1.35, 0.75\]; expected the smaller"),
+        ({"losses.dice": -1}, "losses.dice: .*greater than or equal to 0"),
         ({"split": "test"}, "split: .*'fit' or 'train'"),
         ({"name": "../elsewhere"}, "name: "),
         ({"name": "My Run"}, "name: "),

@@ -41,7 +41,9 @@ def train(
     from nuguide.training.finish import finish
     from nuguide.training.fit import fit
     from nuguide.training.processes import is_first, launched
+    from nuguide.training.recipe import SegmentationRecipe
     from nuguide.training.recipe_file import parsed_changes, read_recipe
+    from nuguide.training.stated import left_unstated
 
     chosen = read_recipe(recipe, parsed_changes(changes or []))
     run = out or Path("runs") / chosen.name
@@ -53,6 +55,8 @@ def train(
     made = finish(run)
     if made is not None:
         typer.echo(f"model            {made}")
+        if isinstance(chosen, SegmentationRecipe) and (line := left_unstated(run, chosen)):
+            typer.echo(f"card             {line}")
         # What a network was fitted on, it is surer of.
         if chosen.split == "fit":
             told = " ".join(str(each) for each in data)

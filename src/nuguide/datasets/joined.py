@@ -44,22 +44,21 @@ def join(sets: Sequence[DataSet]) -> DataSet:
             raise DataSetError(
                 f"{root} is given {count} times; expected every data set once; name it once"
             )
-    names = _names(sets)
     named = {data.classes for data in sets if data.classes}
     classes = named.pop() if len(named) == 1 else ()
     entries = [
         _renamed(
             entry,
-            f"{name}/{entry.name}",
+            f"{prefix}{entry.name}",
             _OFFICIAL[part],
             keeps_types=bool(data.classes and classes),
         )
-        for name, data in zip(names, sets, strict=True)
+        for prefix, data in zip(prefixes(sets), sets, strict=True)
         for entry, part in zip(data.entries, divide(data), strict=True)
     ]
     _refuse_leaks(entries)
     return DataSet(
-        name="+".join(names),
+        name="+".join(_names(sets)),
         title=", ".join(data.title for data in sets),
         licence=", ".join(dict.fromkeys(data.licence or "not told" for data in sets)),
         root=sets[0].root,
@@ -67,6 +66,11 @@ def join(sets: Sequence[DataSet]) -> DataSet:
         findings=tuple(finding for data in sets for finding in data.findings),
         classes=classes,
     )
+
+
+def prefixes(sets: Sequence[DataSet]) -> list[str]:
+    """Return what the names of each set's images begin with when the sets are joined."""
+    return [""] if len(sets) == 1 else [f"{name}/" for name in _names(sets)]
 
 
 def _names(sets: Sequence[DataSet]) -> list[str]:

@@ -1,6 +1,6 @@
 """From a path to samples: which data set is it?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from nuguide.datasets import (
 )
 from nuguide.datasets.base import Split
 from nuguide.datasets.collection import DataSet, Samples
-from nuguide.datasets.joined import join
+from nuguide.datasets.joined import join, prefixes
 from nuguide.datasets.splits import select, subset
 from nuguide.errors import DataSetError
 
@@ -171,6 +171,28 @@ def classes_of(root: Path | Sequence[Path]) -> tuple[str, ...]:
     return _recognised(root).classes
 
 
+def sources(root: Path | Sequence[Path], names: Collection[str]) -> list[tuple[DataSet, int]]:
+    """Tell which of the data sets in ``root`` some of its samples are of, and how many of each.
+
+    Parameters
+    ----------
+    root : Path or sequence of Path
+        As for ``open_dataset``.
+    names : collection of str
+        Names of samples that it opens, each once.
+    """
+    sets = _each_recognised(root)
+    counts = [
+        sum(prefix + entry.name in names for entry in each.entries)
+        for prefix, each in zip(prefixes(sets), sets, strict=True)
+    ]
+    return [(each, count) for each, count in zip(sets, counts, strict=True) if count]
+
+
 def _recognised(root: Path | Sequence[Path], mpp: float | None = None) -> DataSet:
+    return join(_each_recognised(root, mpp))
+
+
+def _each_recognised(root: Path | Sequence[Path], mpp: float | None = None) -> list[DataSet]:
     roots = [root] if isinstance(root, Path) else root
-    return join([recognise(each, mpp) for each in roots])
+    return [recognise(each, mpp) for each in roots]

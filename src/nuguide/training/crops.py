@@ -1,6 +1,7 @@
 """Batches of augmented crops with targets and, where asked for, a guide's tokens."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
@@ -105,6 +106,12 @@ class Crops(Dataset[Batch]):
     def __len__(self) -> int:
         return self.length
 
+    def in_epoch(self, epoch: int) -> "Crops":
+        """Return the crops of another epoch."""
+        other = copy(self)
+        other.epoch = epoch
+        return other
+
     def __getitem__(self, index: int) -> Batch:
         """Return crop ``index``.
 
@@ -142,6 +149,70 @@ class Crops(Dataset[Batch]):
         which = int(random.integers(count))
         sample = self.samples[which]
         return which, augmented_crop(sample, self.mpp, self.size, self.augmentation, random)
+
+
+Place = tuple[int, int]
+"""An epoch and the index of a crop in it."""
+
+
+class _EveryEpoch(Dataset[Batch]):
+    """The crops of all epochs by their places, so that who makes them may outlive an epoch."""
+
+    def __init__(self, crops: Crops):
+        self.crops = crops
+
+    def __getitem__(self, place: Place) -> Batch:
+        epoch, index = place
+        return self.crops.in_epoch(epoch)[index]
+
+
+class _Places(Sampler[Place]):
+    """The places of some crops in the epoch that is under way when they are asked for."""
+
+    def __init__(self, epoch: Callable[[], int], indices: range):
+        self.epoch, self.indices = epoch, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Place]:
+        epoch = self.epoch()
+        return ((epoch, index) for index in self.indices)
+
+
+def batches(
+    crops: Crops, epoch: Callable[[], int], indices: range, batch: int, workers: int
+) -> DataLoader[Batch]:
+    """Return a loader that is gone through once an epoch.
+
+    Parameters
+    ----------
+    crops : Crops
+        Of any epoch.
+    epoch : callable
+        Tells the epoch that is under way.
+    indices : range
+        Crops of each epoch to load, in their order.
+    batch : int
+        Crops a batch.
+    workers : int
+        Processes that make them, with equal results, ahead of time; 0: this one does.
+    """
+    return DataLoader(
+        _EveryEpoch(crops),
+        batch_size=batch,
+        sampler=_Places(epoch, indices),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_alone,
+        # Of its own: asking for batches shall not move the one that dropout draws from.
+        generator=torch.Generator(),
+    )
+
+
+def _alone(_: int) -> None:
+    # A worker is one of many, and the threads of the process that it was forked from are not there.
+    cv2.setNumThreads(0)
 
 
 def as_input(rgb: NDArray[np.uint8]) -> Tensor:

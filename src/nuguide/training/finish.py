@@ -15,10 +15,11 @@ from nuguide.guides.student import StudentGuide
 from nuguide.models.card import Card, GuideSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model, NamedGuide
-from nuguide.models.registry import load_card
+from nuguide.models.registry import load_card, load_plain
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.recipe_file import RECIPE_FILE, checked_recipe
+from nuguide.training.stated import licence_and_data
 
 CITATION = (
     "B. R. Swain, K. J. Cheoi, J. Ko: SAM Guided Task-Specific Enhanced Nuclei Segmentation in "
@@ -46,6 +47,41 @@ def load_student(run: Path) -> StudentGuide:
     student = StudentGuide(teacher=recipe.teacher, mpp=recipe.mpp, **recipe.student.model_dump())
     student.load_state_dict(_part(best_state(run), "student."))
     return student.eval()
+
+
+def student_of(recipe: SegmentationRecipe) -> StudentGuide:
+    """Load the student that guides a training: a run's, or that of the model it begins with.
+
+    A network has learned to read its own student, which lies in the model's file: the run that the
+    recipe names need not be there then, and if it is, only teacher and um/px are compared.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such run, or the model has no student or that of another teacher.
+    ModelError
+        If there is no such model, or it is damaged.
+    """
+    named = Path(recipe.guide.name)
+    if recipe.start is None:
+        return load_student(named)
+    student = load_plain(recipe.start.model).guide
+    if not isinstance(student, StudentGuide):
+        raise RecipeError(
+            f"the model {recipe.start.model} has no student, the recipe {recipe.name} is guided by "
+            "one; expected a model that brings its own; change guide, or begin with another model"
+        )
+    told = recipe_of(named) if (named / RECIPE_FILE).is_file() else None
+    if isinstance(told, DistillationRecipe) and (told.teacher, told.mpp) != (
+        student.teacher,
+        student.mpp,
+    ):
+        raise RecipeError(
+            f"the model {recipe.start.model} has the {student.name} at {student.mpp:g} um/px, "
+            f"{named} is a student of {told.teacher} at {told.mpp:g}; expected the same teacher "
+            "and um/px; change guide.name, or begin with another model"
+        )
+    return student
 
 
 def load_trained(run: Path) -> Model:
@@ -78,7 +114,7 @@ def load_trained(run: Path) -> Model:
     network = build_network(recipe.network.architecture, **recipe.network.options)
     network.load_state_dict(_part(_averaged(state, still, recipe), "network."))
     guide, spec = _guide(recipe, network, still)
-    return Model(network.eval(), guide, _card(recipe, network, spec))
+    return Model(network.eval(), guide, _card(run, recipe, network, spec))
 
 
 def finish(run: Path) -> Path | None:
@@ -174,21 +210,22 @@ def _guide(
     if not getattr(network, "reads_tokens", False):
         return None, GuideSpec()  # a guide of the training alone is no part of the model
     if recipe.guide.kind == "student":
-        student = load_student(Path(recipe.guide.name))
+        student = student_of(recipe)
         # The network was trained with what its own checkpoint holds, whatever became of the other.
         student.load_state_dict(_part(state, "guide."))
         return student.eval(), GuideSpec(kind="student", name=student.name, options=student.options)
     return NamedGuide(recipe.guide.name, recipe.guide.field_um), recipe.guide
 
 
-def _card(recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:
+def _card(run: Path, recipe: SegmentationRecipe, network: nn.Module, guide: GuideSpec) -> Card:
+    licence, data = licence_and_data(run, recipe)
     before = () if recipe.start is None else load_card(recipe.start.model).training_data
     return Card(
         name=recipe.name,
         version=__version__,
         description=f"{recipe.network.architecture} trained by the recipe {recipe.name}",
-        licence=recipe.licence,
-        training_data=tuple(dict.fromkeys((*before, *recipe.training_data))),
+        licence=licence,
+        training_data=tuple(dict.fromkeys((*before, *data))),
         mpp=recipe.mpp,
         classes=recipe.classes or ("nucleus",),
         tile_px=getattr(network, "tile_px", None),

@@ -17,18 +17,20 @@ from nuguide.datasets.splits import balanced
 from nuguide.datasets.turning import every_way
 from nuguide.errors import RecipeError
 from nuguide.guides.controls import derangement
+from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
-from nuguide.training.claim import claim, refuse_another_run
+from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
-from nuguide.training.finish import best_path, load_student
+from nuguide.training.finish import best_path, student_of
 from nuguide.training.length import in_steps
 from nuguide.training.log import without_noise
 from nuguide.training.module import DistillationTraining, SegmentationTraining
-from nuguide.training.processes import is_first
+from nuguide.training.processes import is_first, own_gpu
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.released_augmentation import check_view
+from nuguide.training.seen import Seen, keep_seen, seen_by
 from nuguide.training.teacher import CachedGuide, cached_tokens, tokens_folder
 from nuguide.training.trainer import train
 
@@ -51,8 +53,8 @@ def fit(
     data : Path or sequence of Path
         The data set's folder, or those of several, which are joined.
     out : Path
-        The run's folder: ``recipe.json``, ``checkpoints/``, ``log/metrics.csv``, and shared by
-        the runs beside it, ``tokens/``.
+        The run's folder: ``recipe.json``, ``data.json``, ``checkpoints/``, ``log/metrics.csv``,
+        and shared by the runs beside it, ``tokens/``.
     progress : bool
         Whether to draw progress bars, of the tokens that a guide encodes and of the training.
     devices, nodes : int
@@ -68,7 +70,7 @@ def fit(
     Raises
     ------
     OutputError
-        If ``out`` holds the run of another recipe, or cannot be written.
+        If ``out`` holds the run of another recipe or on other images, or cannot be written.
     DataSetError
         If ``data`` is no data set with the recipe's split and a part of validation.
     RecipeError
@@ -90,10 +92,13 @@ def fit(
             "change batch, or --devices"
         )
     refuse_another_run(out, recipe)
-    asked, recipe = recipe, _in_steps(recipe, data)
+    samples, validation, seen = opened(recipe, data)
+    refuse_other_data(out, seen)
+    asked, recipe = recipe, in_steps(recipe, len(samples))
     if is_finished(out, recipe):
+        if is_first() and seen_by(out) is None:
+            keep_seen(out, seen)  # a run of before they were kept
         return best_path(out)
-    samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
     if recipe.released_augmentation:
         for sample in samples + validation:
             check_view(sample, recipe)
@@ -104,16 +109,21 @@ def fit(
         _check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)
     if is_first():
-        claim(out, asked)  # only now, when data, guide and network have been found good
+        claim(out, asked, seen)  # only now, when data, guide and network have been found good
     done = steps_done(out)
     with without_noise():
         train(module, recipe, out, done, progress=progress, devices=devices, nodes=nodes)
     return best_path(out)
 
 
-def _in_steps(recipe: Recipe, data: Path | Sequence[Path]) -> Recipe:
-    # What tells its steps is known to be finished where its data are gone.
-    return recipe if recipe.epochs is None else in_steps(recipe, len(fitted_on(recipe, data)))
+def opened(recipe: Recipe, data: Path | Sequence[Path]) -> tuple[list[Sample], list[Sample], Seen]:
+    """Decode the images to fit on and those of validation, and tell what they are.
+
+    A training holds them decoded anyhow; for a run that is finished it takes seconds, where its
+    training took hours.
+    """
+    samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
+    return samples, validation, Seen.of(data, samples, validation)
 
 
 def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
@@ -224,7 +234,7 @@ def _segmentation(
             )
         return module
     if recipe.guide.kind == "student":
-        student = load_student(Path(recipe.guide.name))
+        student = student_of(recipe)
         if student.mpp != recipe.mpp:
             raise RecipeError(
                 f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "
@@ -244,4 +254,8 @@ def _cached_guide(name: str, field_um: float | None, out: Path) -> CachedGuide:
             f"guide {name!r} makes no tokens; expected one that does; "
             "name one of 'nuguide guides list'"
         )
+    # Lightning moves the network alone; tokens come back to the memory that crops are made in.
+    gpu = own_gpu()
+    if gpu is not None and isinstance(guide, FrozenSamGuide):
+        guide.to(gpu)
     return CachedGuide(guide, tokens_folder(out))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.resampling import resampled
@@ -25,7 +25,7 @@ from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import run_network
 from nuguide.segmentation.types import types_of
 from nuguide.training import losses
-from nuguide.training.crops import Batch, Crops, TokenMap, as_input
+from nuguide.training.crops import Batch, Crops, TokenMap, as_input, batches
 from nuguide.training.hardware import (
     PRECISION_KEY,
     Precision,
@@ -34,7 +34,7 @@ from nuguide.training.hardware import (
     training_layout,
 )
 from nuguide.training.optimiser import optimiser_of
-from nuguide.training.processes import share_of_crops, share_of_images
+from nuguide.training.processes import crop_workers, share_of_crops, share_of_images
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 from nuguide.training.released_augmentation import whole
 from nuguide.training.schedule import rate
@@ -102,7 +102,7 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             return part(image.contiguous(memory_format=self.layout), *more)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the crops of the current epoch; asked for anew at each."""
+        """Return the batches of each epoch; beside a GPU other processes make them."""
         recipe = self.recipe
         crops = Crops(
             self.fit_samples,
@@ -112,13 +112,18 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
             augmentation=recipe.released_augmentation or recipe.augmentation,
             targets=self.targets,
             seed=recipe.seed,
-            epoch=self.current_epoch,
+            epoch=0,
             length=recipe.batch * recipe.epoch_steps,
         )
         world = self.trainer.world_size
-        own = Subset(crops, share_of_crops(len(crops), self.global_rank, world))
-        # A generator of its own: asking for batches shall not move the one that dropout draws from.
-        return DataLoader(own, batch_size=recipe.batch // world, generator=torch.Generator())
+        own = share_of_crops(len(crops), self.global_rank, world)
+        # A CPU is busy with the network itself.
+        workers = crop_workers(self.trainer.num_devices) if self.device.type == "cuda" else 0
+        return batches(crops, self._epoch_to_come, own, recipe.batch // world, workers)
+
+    def _epoch_to_come(self) -> int:
+        # Workers begin before Lightning has set current_epoch of a run that goes on.
+        return int(self.global_step) // self.recipe.epoch_steps
 
     def val_dataloader(self) -> DataLoader[int]:
         """Return the indices of the validation images."""

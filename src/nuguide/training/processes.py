@@ -6,8 +6,11 @@ many there are. Each trains on its share of every batch; the first alone writes.
 
 import os
 
+import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
+
+from nuguide.segmentation.resources import available_cores
 
 
 def launched() -> tuple[int, int] | None:
@@ -24,6 +27,22 @@ def launched() -> tuple[int, int] | None:
     else:
         return None
     return (world // nodes, nodes) if world > 1 else None
+
+
+def own_gpu() -> torch.device | None:
+    """Return the GPU that this process trains on, one of its machine's; None if it has none."""
+    rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    return torch.device("cuda", rank) if rank < torch.cuda.device_count() else None
+
+
+def crop_workers(trainings: int) -> int:
+    """Return how many processes may make the crops of each of this machine's trainings on GPUs.
+
+    One core of each is left to the training itself; more than eight are not needed.
+    """
+    # Those that srun has started are given cores of their own.
+    shared = 1 if SLURMEnvironment.detect() else trainings
+    return max(0, min(8, available_cores() // shared - 1))
 
 
 def is_first() -> bool:

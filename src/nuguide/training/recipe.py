@@ -11,6 +11,7 @@ from nuguide.models.card import Decoding, GuideSpec, Name, NetworkSpec, Text, Tr
 from nuguide.training.recipe_parts import (
     Augmentation,
     Losses,
+    NotNegative,
     Part,
     PositiveFloat,
     PositiveInt,
@@ -21,6 +22,7 @@ from nuguide.training.recipe_parts import (
 from nuguide.units import MPP_RANGE
 
 Mpp = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # times an epoch's number it still is one for torch
 
 
 class _Recipe(Part):
@@ -75,7 +77,7 @@ class _Recipe(Part):
     split: Literal["fit", "train"] = "fit"
     n_images: PositiveInt | None = None
     balanced: bool = False
-    seed: int = 0
+    seed: Seed = 0
     mpp: Mpp = 0.5
     crop_px: PositiveInt = 256
     batch: PositiveInt = 4
@@ -85,10 +87,10 @@ class _Recipe(Part):
     views: PositiveInt = 1
     optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: PositiveFloat = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: NotNegative = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 100
-    clip: Annotated[float, Field(ge=0)] = 1.0
+    clip: NotNegative = 1.0
     patience_epochs: PositiveInt | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -151,7 +153,8 @@ class SegmentationRecipe(_Recipe):
         empty without that head. ``network.options.n_types`` is their number.
     licence, training_data
         For the finished model's card: the licence of its weights, and the data it has seen, beside
-        those of the model that it began with.
+        those of the model that it began with; where other data were seen, the card says so and
+        has neither (``nuguide.training.stated``).
     """
 
     kind: Literal["segmentation"]

@@ -20,6 +20,8 @@ RECIPE_FILE = "recipe.json"
 RECIPES = Path(__file__).parent / "recipes"
 """Folder of the recipes that come with the package."""
 
+_OTHER_LENGTH = {"epochs": ("steps", "epoch_steps"), "steps": ("epochs",)}
+
 
 def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None) -> Recipe:
     """Read a recipe by name (of those in ``RECIPES``) or path, with some values changed.
@@ -29,7 +31,8 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
     name_or_path : str or Path
         ``default``, or a TOML file.
     changes : dict, optional
-        Dotted key to value, such as ``{"network.options.width": 16}``.
+        Dotted key to value, such as ``{"network.options.width": 16}``. ``epochs`` stand in place of
+        the file's ``steps`` and ``epoch_steps``, and ``steps`` in place of its ``epochs``.
 
     Raises
     ------
@@ -53,6 +56,10 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
             f"{RECIPES}"
         ) from error
     for key, value in (changes or {}).items():
+        # A key cannot be unset, so the one length makes way for the other.
+        for other in _OTHER_LENGTH.get(key, ()):
+            if other not in (changes or {}):
+                values.pop(other, None)
         _assign(values, key.split("."), value)
     return checked_recipe(values, str(source))
 

@@ -6,13 +6,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
-    """A frozen value whose keys are all known and whose numbers are finite."""
+    """A frozen value whose keys are all known, of the types that are said, with finite numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def _in_order(name: str, ends: tuple[float, float]) -> None:
+    if ends[0] > ends[1]:
+        raise ValueError(f"{name} is [{ends[0]:g}, {ends[1]:g}]; expected the smaller number first")
 
 
 class Augmentation(Part):
@@ -40,8 +46,8 @@ class Augmentation(Part):
     scale: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.35)
     rotate: bool = True
     upright: bool = False
-    elastic_px: Annotated[float, Field(ge=0)] = 1.5
-    stain: Annotated[float, Field(ge=0)] = 1.0
+    elastic_px: NotNegative = 1.5
+    stain: NotNegative = 1.0
     other_stain: Share = 0.25
     grey: Share = 0.05
     blur: Share = 0.15
@@ -52,6 +58,11 @@ class Augmentation(Part):
     def _one_way_up(self) -> Self:
         if self.upright and self.rotate:
             raise ValueError("upright and rotate are both true; expected one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _smaller_first(self) -> Self:
+        _in_order("scale", self.scale)
         return self
 
 
@@ -81,6 +92,11 @@ class ReleasedAugmentation(Part):
     noise_share: Share = 0.3
     gamma: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0, 1.0, 1.5)
 
+    @model_validator(mode="after")
+    def _smaller_first(self) -> Self:
+        _in_order("zoom", self.zoom)
+        return self
+
 
 class Losses(Part):
     """Weights of the terms of the loss; a term of weight 0 is not computed.
@@ -102,17 +118,17 @@ class Losses(Part):
         Of mode ``distil``: predicted against the guide's tokens.
     """
 
-    cross_entropy: float = 1.0
-    focal: float = 0.0
-    dice: float = 1.0
-    released_dice: float = 0.0
-    iou: float = 0.0
-    ms_ssim: float = 0.0
-    boundary: Annotated[float, Field(ge=0)] = 0.0
-    distance: float = 2.0
-    offsets: float = 1.0
-    types: float = 1.0
-    tokens: float = 0.0
+    cross_entropy: NotNegative = 1.0
+    focal: NotNegative = 0.0
+    dice: NotNegative = 1.0
+    released_dice: NotNegative = 0.0
+    iou: NotNegative = 0.0
+    ms_ssim: NotNegative = 0.0
+    boundary: NotNegative = 0.0
+    distance: NotNegative = 2.0
+    offsets: NotNegative = 1.0
+    types: NotNegative = 1.0
+    tokens: NotNegative = 0.0
 
     @model_validator(mode="after")
     def _boundary_weighs_something(self) -> Self:

@@ -85,7 +85,6 @@ def train(
         logger=open_log(out, done),
         plugins=[_WholeCheckpoints()],
         num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=min(10, recipe.epoch_steps),

@@ -1,14 +1,17 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from nuguide.errors import OutputError
+from nuguide.models.model import NamedGuide
 from nuguide.training.ablation.grid import Planned
 from nuguide.training.ablation.rows import read_rows
 from nuguide.training.ablation.run import ablate
 from nuguide.training.fit import fit
+from nuguide.training.seen import seen_by
 
 GUIDED = {"fusion": "cross", "fusion_level": 3, "window": 4}
 GUIDE = {"kind": "named", "name": "tinyvit-sam", "field_um": 128.0}
@@ -130,6 +133,20 @@ def test_other_protocols_are_scored_beside_the_standard(
     assert zeroed.protocols == {}, "it would be given its guide's own tokens there"
 
 
+def test_a_named_guide_is_moved_to_the_device_before_its_tokens_are_kept(
+    plan, teacher, data: Path, tmp_path: Path, monkeypatch
+):
+    moved: list[object] = []
+
+    def on_device(model, device):
+        moved.append(model.guide)
+        return model
+
+    monkeypatch.setattr("nuguide.training.ablation.run.on_device", on_device)
+    ablate(plan[1:2], data, tmp_path / "runs.jsonl", tmp_path / "runs")
+    assert [type(each) for each in moved] == [NamedGuide]
+
+
 def test_a_folder_that_was_trained_elsewhere_is_taken_up(plan, data: Path, tmp_path: Path):
     file, out = tmp_path / "runs.jsonl", tmp_path / "runs"
     fit(plan[0].recipe, data, out / "none-s0", progress=False)
@@ -146,6 +163,22 @@ def test_a_folder_of_another_recipe_is_refused(plan, make_segmentation, data: Pa
     with pytest.raises(OutputError, match="holds the run of another recipe"):
         ablate(plan[:1], data, tmp_path / "runs.jsonl", tmp_path / "runs")
     assert read_rows(tmp_path / "runs.jsonl") == []
+
+
+def test_a_row_of_other_images_does_not_count_and_one_that_does_not_tell_does(
+    plan, data: Path, data_with_two_of_validation: Path, tmp_path: Path
+):
+    file, out = tmp_path / "runs.jsonl", tmp_path / "runs"
+    ablate(plan[:1], data, file, out)
+    (row,) = read_rows(file)
+    assert row.seen_sha256 == seen_by(out / "none-s0").sha256
+    other = tmp_path / "elsewhere" / data.name
+    shutil.copytree(data_with_two_of_validation, other)
+    with pytest.raises(OutputError, match="chosen by other images"):
+        ablate(plan[:1], other, file, tmp_path / "others")
+    file.write_text(row.model_copy(update={"seen_sha256": None}).model_dump_json() + "\n")
+    ablate(plan[:1], other, file, tmp_path / "others")
+    assert not (tmp_path / "others" / "none-s0").exists(), "it counts as done"
 
 
 def test_a_run_that_another_process_holds_is_passed_over(

@@ -68,7 +68,7 @@ def bare_machine(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]
 def student_run(make_distillation, tmp_path_factory) -> Path:
     """Write the run of a student that knows nothing."""
     run, recipe = tmp_path_factory.mktemp("runs") / "student", make_distillation()
-    claim(run, recipe)
+    claim(run, recipe, None)
     student = StudentGuide(mpp=recipe.mpp, **recipe.student.model_dump())
     best_path(run).parent.mkdir()
     state = {f"student.{key}": value for key, value in student.state_dict().items()}

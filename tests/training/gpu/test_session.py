@@ -1,6 +1,7 @@
 """The whole way: packed here, trained where most packages are missing, taken back."""
 
 import json
+import shutil
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
-from nuguide.errors import InputError, RecipeError
+from nuguide.errors import InputError, OutputError, RecipeError
 from nuguide.evaluation.score import score
 from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
@@ -63,7 +64,7 @@ def test_scores_and_weights_come_back(trained: Path):
 
 
 def test_what_came_back_is_a_finished_run_with_its_model(
-    trained: Path, recipes, sample, tmp_path: Path
+    trained: Path, recipes, sample, data: Path, data_with_two_of_validation: Path, tmp_path: Path
 ):
     runs = unpack(trained, tmp_path / "runs")
     assert [run.name for run in runs] == ["plain", "guided"]
@@ -77,8 +78,11 @@ def test_what_came_back_is_a_finished_run_with_its_model(
         maps = predict_maps(model, sample.image)
         assert maps.foreground.shape == sample.labels.shape
         assert np.isfinite(maps.foreground).all()
-        # The ablation and train take such a run as it is.
-        assert fit(recipe, tmp_path / "absent", run) == run / "checkpoints" / "best.ckpt"
+        # The ablation and train take such a run as it is, with the images that were packed.
+        best = run / "checkpoints" / "best.ckpt"
+        assert fit(recipe, data_with_two_of_validation, run) == best
+        with pytest.raises(OutputError, match="a run on other images"):
+            fit(recipe, data, run)
     assert unpack(trained, tmp_path / "runs") == runs
 
 
@@ -249,6 +253,18 @@ def test_times_are_read_with_their_unit(text: str, value: float):
 def test_what_is_no_time_is_refused(text: str):
     with pytest.raises(ArgumentTypeError, match="is no time"):
         seconds(text)
+
+
+def test_a_damaged_record_of_what_was_seen_is_one_clear_line(trained: Path, tmp_path: Path):
+    shutil.copytree(trained, tmp_path / "out")
+    results = json.loads((trained / "scores.json").read_text())
+    results[0]["seen"] = {"folders": "x"}
+    (tmp_path / "out" / "scores.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match=r"scores\.json: seen\.sha256: Field required"):
+        unpack(tmp_path / "out", tmp_path / "runs")
+    results[0]["seen"] = None  # packed before it was told
+    (tmp_path / "out" / "scores.json").write_text(json.dumps(results))
+    assert not (unpack(tmp_path / "out", tmp_path / "runs")[0] / "data.json").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[{}]", '[{"name": "a", "finished": true}]'])

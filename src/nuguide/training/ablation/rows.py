@@ -14,7 +14,7 @@ from nuguide.evaluation.protocols import ProtocolName
 from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing
 from nuguide.guides.controls import Control
-from nuguide.models.card import Text
+from nuguide.models.card import Sha256, Text
 from nuguide.training.hardware import Precision
 from nuguide.training.recipe import Recipe
 from nuguide.training.recipe_file import checked_recipe
@@ -91,6 +91,9 @@ class Row(_Part):
         Of the network in training; rows of before it was kept had 32.
     recipe : dict
         All choices.
+    seen_sha256 : str or None
+        Digest of the images that it was fitted on and chosen by (``nuguide.training.seen``); None
+        in rows of before it was kept.
     """
 
     variant: Text
@@ -106,6 +109,7 @@ class Row(_Part):
     device: Text
     precision: Precision = "32"
     recipe: dict[str, Any]
+    seen_sha256: Sha256 | None = None
 
     @property
     def own(self) -> Found:
@@ -196,6 +200,22 @@ def find_row(rows: list[Row], variant: str, recipe: Recipe, part: Part) -> Row |
             "recipe for a variant; name another file with --runs, or another variant"
         )
     return None
+
+
+def refuse_other_images(row: Row, sha256: str) -> None:
+    """Refuse the row of a training on other images; one that does not tell them is taken.
+
+    Raises
+    ------
+    OutputError
+        If both digests are known and differ.
+    """
+    if row.seen_sha256 not in (None, sha256):
+        raise OutputError(
+            f"the runs' file has {row.variant}, seed {row.seed}, fitted on or chosen by other "
+            f"images (digest {str(row.seen_sha256)[:12]}, now {sha256[:12]}); expected the same in "
+            "all rows; name another file with --runs, or the data that it was trained on"
+        )
 
 
 def add_row(file: Path, row: Row) -> None:

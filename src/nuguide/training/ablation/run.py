@@ -31,11 +31,13 @@ from nuguide.training.ablation.rows import (
     add_row,
     find_row,
     read_rows,
+    refuse_other_images,
 )
 from nuguide.training.finish import load_trained
-from nuguide.training.fit import fit, fitted_on
+from nuguide.training.fit import fit, fitted_on, opened
 from nuguide.training.progress import precision_of, seconds_trained, steps_done
 from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.seen import seen_by
 from nuguide.training.teacher import CachedGuide, tokens_folder
 
 Say = Callable[[str], None]
@@ -83,16 +85,13 @@ def ablate(
     Raises
     ------
     OutputError
-        If a folder or ``file`` holds a run of the same name by another recipe.
+        If a folder or ``file`` holds a run of the same name by another recipe or on other images.
     NuguideError
         Whatever else stops a training; what was finished before it stands in ``file``.
     """
     make_folder(out, "give another --out")
     parts = [Part(data, split), *(Part(other, "all") for other in unseen)]
-
-    def missing(each: Planned, rows: list[Row]) -> list[Part]:
-        return [part for part in parts if find_row(rows, each.variant, each.recipe, part) is None]
-
+    missing = _Missing(data, parts)
     rows = read_rows(file)
     left = [each for each in plan if missing(each, rows)]
     say(f"{len(plan) - len(left)} of {len(plan)} runs are in {file}")
@@ -112,6 +111,37 @@ def ablate(
             say(f"{name}: left to the process that has it")
 
 
+class _Missing:
+    """Tells what of a training is not yet written down.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the data set that is fitted on.
+    parts : sequence of Part
+        All that each training is scored on.
+    """
+
+    def __init__(self, data: Path, parts: Sequence[Part]) -> None:
+        self.data, self.parts = data, parts
+        self.digests: dict[tuple[object, ...], str] = {}
+
+    def __call__(self, each: Planned, rows: list[Row]) -> list[Part]:
+        """Return the parts that a training has no row of; refuse a row of other images."""
+        found = {part: find_row(rows, each.variant, each.recipe, part) for part in self.parts}
+        for row in found.values():
+            if row is not None and row.seen_sha256 is not None:
+                refuse_other_images(row, self._digest(each.recipe))
+        return [part for part, row in found.items() if row is None]
+
+    def _digest(self, recipe: SegmentationRecipe) -> str:
+        # Images are decoded once for all recipes that ask for the same.
+        asked = recipe.split, recipe.n_images, recipe.balanced
+        if asked not in self.digests:
+            self.digests[asked] = opened(recipe, self.data)[2].sha256
+        return self.digests[asked]
+
+
 def scored(
     planned: Planned, data: Path, run: Path, part: Part, protocols: Sequence[ProtocolName] = ()
 ) -> Row:
@@ -129,8 +159,9 @@ def scored(
         Rules beside ``standard``, for a run with its guide's own tokens.
     """
     recipe = planned.recipe
-    model = on_device(_remembering(load_trained(run), run), "auto")
-    samples = list(open_dataset(part.data, part.split))
+    # Moved first: a guide that remembers is no guide by name any more, which would be moved along.
+    model = _remembering(on_device(load_trained(run), "auto"), run)
+    samples, seen = list(open_dataset(part.data, part.split)), seen_by(run)
 
     def found_by(predict: Predictor, protocol: ProtocolName = "standard") -> Found:
         scores = evaluate(
@@ -168,6 +199,7 @@ def scored(
         device=_device(model),
         precision=precision_of(run),
         recipe=recipe.model_dump(mode="json"),
+        seen_sha256=None if seen is None else seen.sha256,
     )
 
 

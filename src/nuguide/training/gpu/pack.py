@@ -11,14 +11,13 @@ from safetensors.numpy import save
 
 from nuguide import __version__
 from nuguide.datasets.base import Sample
-from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
 from nuguide.errors import RecipeError
 from nuguide.files import make_folder, replacing
 from nuguide.guides import cache
 from nuguide.guides.registry import Layout, guide_entry
 from nuguide.training.finish import load_student
-from nuguide.training.fit import fitted_on
+from nuguide.training.fit import opened
 from nuguide.training.gpu.arrays import Unsigned, squeezed
 from nuguide.training.gpu.plan import DATA_FILE, MAX_BYTES, PLAN_FILE
 from nuguide.training.recipe import SegmentationRecipe
@@ -56,11 +55,11 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
     first = recipes[0]
     for recipe in recipes:
         _refuse_unknown(recipe)
-    alike = {(r.split, r.n_images, r.mpp, r.augmentation.scale[1]) for r in recipes}
+    alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
     if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
         raise RecipeError(
-            "the recipes of a pack differ in split, n_images, mpp, zoom or share a name; expected "
-            "equal ones under different names; pack them apart"
+            "the recipes of a pack differ in split, n_images, balanced, mpp, zoom or share a name; "
+            "expected equal ones under different names; pack them apart"
         )
     for recipe in recipes:
         heads = recipe.network.options.get("heads")
@@ -71,19 +70,21 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
             )
     writer = _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
-    for number, sample in enumerate(fitted_on(first, data)):
-        seen = resampled(sample, fit_mpp)
-        writer.add_picture(f"fit.{number}.image", seen.image)
-        writer.add_picture(f"fit.{number}.labels", _compact(seen.labels))
-        writer.add_picture(f"fit.{number}.distance", _in_bytes(seen))
-    validation = [resampled(sample, first.mpp) for sample in open_dataset(data, "validation")]
+    samples, validation, seen = opened(first, data)
+    for number, sample in enumerate(samples):
+        shown = resampled(sample, fit_mpp)
+        writer.add_picture(f"fit.{number}.image", shown.image)
+        writer.add_picture(f"fit.{number}.labels", _compact(shown.labels))
+        writer.add_picture(f"fit.{number}.distance", _in_bytes(shown))
     for number, sample in enumerate(validation):
-        writer.add_picture(f"validation.{number}.image", sample.image)
-        writer.add_picture(f"validation.{number}.labels", _compact(sample.labels))
+        shown = resampled(sample, first.mpp)
+        writer.add_picture(f"validation.{number}.image", shown.image)
+        writer.add_picture(f"validation.{number}.labels", _compact(shown.labels))
     guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
     plan = {
         "nuguide": __version__,
         "data": "+".join(each.resolve().name for each in data),
+        "seen": seen.model_dump(mode="json"),
         "fit_mpp": fit_mpp,
         "validation": [sample.name for sample in validation],
         "pictures": writer.pictures,

@@ -179,6 +179,7 @@ def _result(pack: Pack, run: Run, device: torch.device) -> Result:
         "n_images": len(run.tissue.images),
         "parameters": sum(each.numel() for each in run.network.parameters()),
         "data": pack.values["data"],
+        "seen": pack.values.get("seen"),  # none in a pack of before it was told
         "best": best,
         "images": progress.images,
         "history": progress.history,

@@ -4,16 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from nuguide.errors import InputError
+from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing
 from nuguide.training.checkpoint_file import write_checkpoint
-from nuguide.training.claim import claim, refuse_another_run
+from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.finish import TRAINED_FILE, best_path, finish, load_student
 from nuguide.training.gpu.pieces import read_pieces
 from nuguide.training.gpu.session import SCORES_FILE
 from nuguide.training.hardware import PRECISION_KEY
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.recipe_file import checked_recipe
+from nuguide.training.seen import Seen
 
 ADVICE = "give another --out"
 
@@ -39,7 +43,7 @@ def unpack(folder: Path, out: Path) -> list[Path]:
     InputError
         If a file is missing or damaged, or a run was not finished.
     OutputError
-        If a folder holds the run of another recipe, or cannot be written.
+        If a folder holds the run of another recipe or on other images, or cannot be written.
     """
     made = []
     for result in _results(folder):
@@ -53,8 +57,11 @@ def unpack(folder: Path, out: Path) -> list[Path]:
             )
         run = out / recipe.name
         refuse_another_run(run, recipe)
+        seen = _seen(result, folder)
+        if seen is not None:
+            refuse_other_data(run, seen)
         state = read_pieces(folder, result["weights"], recipe.name)
-        claim(run, recipe)
+        claim(run, recipe, seen)
         make_folder(best_path(run).parent, ADVICE)
         checkpoint: dict[str, Any] = {
             "state_dict": {f"network.{key}": x for key, x in state.items()},
@@ -69,6 +76,19 @@ def unpack(folder: Path, out: Path) -> list[Path]:
         finish(run)
         made.append(run)
     return made
+
+
+def _seen(result: dict[str, Any], folder: Path) -> Seen | None:
+    """Return what a run has seen; None if it was packed before that was told."""
+    if result.get("seen") is None:
+        return None
+    try:
+        return Seen.model_validate_json(json.dumps(result["seen"]))
+    except ValidationError as error:
+        raise InputError(
+            f"{folder / SCORES_FILE}: seen.{first_fault(error, 'runs')}; expected what was packed; "
+            "fetch the files of the GPU machine again"
+        ) from error
 
 
 def _results(folder: Path) -> list[dict[str, Any]]:
