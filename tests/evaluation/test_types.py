@@ -12,6 +12,7 @@ from nuguide.evaluation.types import (
     tally,
     type_intervals,
     type_scores,
+    why_not_scored,
 )
 
 # Two images in a row: nuclei 1, 2, 3 of two pixels each.
@@ -119,3 +120,11 @@ def test_a_type_that_never_occurs_has_no_interval():
 def test_definitions_name_the_type():
     assert definition_of("pq_2", ("epithelial", "lymphocyte")).endswith("type 2: lymphocyte")
     assert "mPQ+" in definition_of("mpq_plus", ())
+
+
+def test_lists_without_a_name_or_of_one_meaning_are_scored():
+    assert why_not_scored(("a", "b"), ("b", "a")).startswith(
+        "types are not scored: the model tells a"
+    )
+    for said, named in (((), ("a", "b")), (("a", "b"), ()), (("a", "b"), ("a", "b"))):
+        assert why_not_scored(said, named) == ""

@@ -30,6 +30,24 @@ def definition_of(name: str, classes: Sequence[str]) -> str:
     return f"{DEFINITIONS[kind + '_<type>']}; type {number}: {classes[int(number) - 1]}"
 
 
+def why_not_scored(said: Sequence[str], named: Sequence[str]) -> str:
+    """Say why types are not scored; nothing if they are, or the model tells none apart.
+
+    Types are compared by number, so the lists have to be one.
+
+    Parameters
+    ----------
+    said, named : sequence of str
+        The types of the model's card, and the data set's; empty where they have no names.
+    """
+    if not said or not named or tuple(said) == tuple(named):
+        return ""
+    return (
+        f"types are not scored: the model tells {', '.join(said)} apart, the data set has "
+        f"{', '.join(named)}; expected the same in the same order"
+    )
+
+
 @dataclass(frozen=True)
 class Tally:
     """What one image adds to the scores of types, (n_types,) each.
