@@ -100,8 +100,9 @@ def score_types(
     Notes
     -----
     A nucleus has one type: the commonest among its typed pixels. A nucleus without a typed pixel
-    belongs to no type and is left out. The type of a match must agree: a nucleus that is found
-    but of the wrong type is missed for one type and false for another.
+    belongs to no type and is left out; so is a predicted nucleus that matches a true one without a
+    type, since nobody knows whether its own is wrong. The type of a match must agree: a nucleus
+    that is found but of the wrong type is missed for one type and false for another.
 
     A type that occurs neither in the truth nor in the prediction has no PQ (nan) and is left out
     of ``mpq_plus``. Where the true counts do not vary R2 is 1 if all counts agree, else 0.
@@ -213,9 +214,9 @@ def tally(
     overlap = overlap_of(true, guess, ignore)
     true_type = _types_of(true, truth_types, n_types, "truth_types")
     guess_type = _types_of(guess, prediction_types, n_types, "prediction_types")
-    matched = (overlap.iou > MATCH_IOU) & (
-        true_type[overlap.truth_of] == guess_type[overlap.prediction_of]
-    )
+    found = overlap.iou > MATCH_IOU
+    guess_type[overlap.prediction_of[found & (true_type[overlap.truth_of] == 0)]] = 0
+    matched = found & (true_type[overlap.truth_of] == guess_type[overlap.prediction_of])
     match_type = true_type[overlap.truth_of[matched]]
     return Tally(
         iou_sum=_sums(match_type, overlap.iou[matched], n_types),
