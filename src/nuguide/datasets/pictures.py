@@ -63,7 +63,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     DataSetError
         If the file is missing, no picture or too large.
     """
-    picture = _read(path, cv2.IMREAD_COLOR_RGB)
+    # As stored, like masks and slides: no orientation tag is applied.
+    picture = _read(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None:
         raise DataSetError(
             f"{path} is missing or no picture; expected a PNG, TIFF or JPEG image; "
@@ -151,6 +152,12 @@ def _refuse_huge(path: Path) -> None:
 def _tiff_size(file: BinaryIO) -> tuple[int, int]:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
+        orientation = page.tags.valueof("Orientation", 1)
+        if orientation in range(2, 9):  # OpenCV turns it, and its mask or image need not say so
+            raise DataSetError(
+                f"{file.name} has the orientation tag {orientation}; expected 1, pixels as they "
+                "lie; save it turned as it is shown, without the tag"
+            )
         return page.imagewidth, page.imagelength
 
 
