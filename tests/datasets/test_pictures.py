@@ -31,6 +31,16 @@ def test_labels_keep_their_numbers(tmp_path: Path, write_picture, dtype: type):
     np.testing.assert_array_equal(read, labels)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32])
+def test_large_numbers_are_counted_anew_and_stay_apart(tmp_path: Path, dtype: type):
+    path, last = tmp_path / "labels.tif", np.iinfo(dtype).max
+    labels = np.array([[1 << 24, (1 << 24) + 1, 0], [7, last - 1, last]], dtype)
+    tifffile.imwrite(path, labels)
+    assert read_labels(path).tolist() == [[2, 3, 0], [1, 4, 5]]
+    tifffile.imwrite(path, labels[1:])
+    assert read_labels(path).tolist() == [[1, 2, 3]], "without background"
+
+
 @pytest.mark.parametrize(
     "mask",
     [

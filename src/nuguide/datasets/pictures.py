@@ -19,6 +19,9 @@ SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 MAX_PIXELS = 170_000_000
 """Most pixels of one annotated image: 13,000 x 13,000."""
 
+MAX_LABEL = (1 << 24) - 1
+"""Greatest number of a nucleus that is kept: tables by number stay small, and float32 exact."""
+
 
 def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Read an image and its label map.
@@ -76,6 +79,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_labels(path: Path) -> NDArray[np.int32]:
     """Read a label map as (H, W) int32, 0 = background.
 
+    Where a number is above ``MAX_LABEL``, all are counted anew, in their order.
+
     Raises
     ------
     DataSetError
@@ -89,6 +94,9 @@ def read_labels(path: Path) -> NDArray[np.int32]:
             f"{path} is {what}; expected a label map, one channel with one whole number for each "
             "nucleus and 0 for background; save it as PNG or TIFF of 8 or 16 bits"
         )
+    if picture.size and picture.max() > MAX_LABEL:
+        known, place = np.unique(picture, return_inverse=True)
+        picture = place.reshape(picture.shape) + int(known[0] > 0)  # 0 stays background
     return np.asarray(picture, np.int32)
 
 
