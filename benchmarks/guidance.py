@@ -3,7 +3,8 @@
     python benchmarks/guidance.py GUIDED DATA [--unguided MODEL] [--split validation] [--json F]
 
 Scores are means over images at the annotation's own resolution; the difference to `guided` is
-paired by image, with a bootstrap 95 % interval.
+paired by image, with a bootstrap 95 % interval over images, or over patients or slides where
+several images share one.
 """
 
 import argparse
@@ -62,7 +63,9 @@ def row(name: str, scores: Scores, guided: Scores) -> str:
     for score in SHOWN:
         cell = f"{score} {scores.summaries[score].mean:.4f}"
         if scores is not guided:
-            gap = paired_difference(values(guided, score), values(scores, score))
+            gap = paired_difference(
+                values(guided, score), values(scores, score), origins=guided.origins
+            )
             cell += f" (guided minus this {gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}])"
         cells.append(cell)
     return f"{name:<9} n {len(scores.images)}  " + "  ".join(cells)

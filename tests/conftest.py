@@ -22,15 +22,16 @@ def shared() -> Path:
 def make_row() -> Callable[..., Row]:
     """Return what makes a row of an ablation without a training."""
 
-    def found(scores: Sequence[float]) -> Found:
+    def found(scores: Sequence[float], origins: Sequence[str]) -> Found:
         images = tuple(
             {"name": f"image {i}", "aji": value, "pq": value - 0.1, "dice_foreground": value + 0.1}
+            | ({"origin": origins[i]} if origins else {})
             for i, value in enumerate(scores)
         )
         return Found(scores={"aji": sum(scores) / len(scores)}, images=images)
 
     def make(variant: str, seed: int, aji: Sequence[float], **changes) -> Row:
-        controls = changes.pop("controls", {})
+        controls, origins = changes.pop("controls", {}), changes.pop("origins", ())
         values = {
             "variant": variant,
             "seed": seed,
@@ -38,7 +39,10 @@ def make_row() -> Callable[..., Row]:
             "split": "validation",
             "budget": Budget(steps=4, seconds=10.0 + seed, n_images=2),
             "parameters": 1_234_567,
-            "found": {"guided": found(aji)} | {name: found(a) for name, a in controls.items()},
+            "found": {
+                name: found(scores, origins)
+                for name, scores in ({"guided": aji} | controls).items()
+            },
             "commit": "0" * 40,
             "versions": {"nuguide": "0"},
             "device": "x86_64",

@@ -10,7 +10,12 @@ from nuguide.evaluation import calibration as room
 from nuguide.evaluation.calibration import Judged
 from nuguide.models.registry import export_model, load, load_card
 
-SEEN = Judged(np.tile([0.6, 0.9], 200), np.tile([False, True, True, True], 100), np.arange(400) % 4)
+SEEN = Judged(
+    np.tile([0.6, 0.9], 200),
+    np.tile([False, True, True, True], 100),
+    np.arange(400) % 4,
+    np.arange(400) % 4,
+)
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from typing import get_args
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from fixtures.replicas import write_qupath
 from nuguide.cli import evaluate as verb
 from nuguide.datasets.base import Split
 from nuguide.errors import DataSetError, OutputError, ResolutionError
@@ -33,13 +35,16 @@ def model_that_misses_the_first_nucleus(monkeypatch):
     def segment_array(rgb, mpp, model):
         assert mpp == 0.5
         labels = rgb[..., 0].astype(np.int32)
-        return SimpleNamespace(labels=np.where(labels == 1, 0, labels), card=model.card)
+        nuclei = pa.table({"type": ["Tumor"] * 255})
+        found = np.where(labels == 1, 0, labels)
+        return SimpleNamespace(labels=found, nuclei=nuclei, card=model.card)
 
     card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",), types=())
     model = SimpleNamespace(card=card, backend="torch", precision="float32")
     monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
     monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
     monkeypatch.setattr("nuguide.evaluation.prediction.segment_array", segment_array)
+    return card
 
 
 def test_splits_are_those_of_the_data_sets():
@@ -66,6 +71,28 @@ def test_scores_are_printed_and_written(folder, tmp_path, capsys):
     assert (got["model_sha256"], len(got["data_sha256"])) == ("f" * 64, 64)
     assert got["scores"]["dq"]["definition"] in printed
     assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize(
+    ("said", "scored"),
+    [
+        (("Stroma", "Tumor"), True),
+        (("Tumor", "Stroma"), False),
+        (("Tumor", "Stroma", "other"), False),
+    ],
+)
+def test_types_are_scored_where_model_and_data_mean_the_same(
+    said, scored, tmp_path, capsys, model_that_misses_the_first_nucleus
+):
+    card = model_that_misses_the_first_nucleus
+    card.classes = card.types = said
+    write_qupath(tmp_path)
+    verb.evaluate("fake", tmp_path, split="all", mpp="0.5", json=tmp_path / "scores.json")
+    got = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert ("mpq_plus" in got) == scored
+    assert "aji" in got
+    told = f"types are not scored: the model tells {', '.join(said)} apart"
+    assert (told in capsys.readouterr().out) != scored
 
 
 def test_a_page_is_written(folder, tmp_path, capsys):

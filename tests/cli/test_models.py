@@ -72,7 +72,7 @@ def test_list_leaves_out_what_may_not_be_used_commercially(
 
 
 def test_show_says_in_words_what_the_licences_allow(folder: Path) -> None:
-    assert "allowed (weights under CC0-1.0)" in run("show", folder)
+    assert "allowed (weights under CC0-1.0, training data set under MIT)" in run("show", folder)
     card = folder / CARD_FILE
     card.write_text(card.read_text().replace("CC0-1.0", "CC-BY-NC-4.0"))
     assert "not allowed (weights under CC-BY-NC-4.0)" in run("show", folder)

@@ -62,6 +62,16 @@ def test_a_missing_tile_and_a_gap_are_named(tmp_path: Path):
         list(open_dataset(tmp_path))
 
 
+def test_tiles_too_far_apart_are_refused_before_they_are_stitched(tmp_path: Path):
+    write_consep_tiles(tmp_path)
+    index = tmp_path / "index.csv"
+    index.write_text(index.read_text().replace(",train,train_1,0,16", ",train,train_1,90000,90000"))
+    with pytest.raises(
+        DataSetError, match=r"which makes it 90032 x 90032 px; expected at most 170,000,000 px"
+    ):
+        list(open_dataset(tmp_path, "train"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -57,6 +57,11 @@ def test_a_bomb_is_refused_by_its_directory(tmp_path: Path, monkeypatch: pytest.
         archive.writestr("1.roi", bytes(imagej.MAX_ROI_BYTES + 1))
     with pytest.raises(DataSetError, match="the largest of 1,000,001 bytes"):
         read_roi_set(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(201):
+            archive.writestr(f"{number}.roi", bytes(imagej.MAX_ROI_BYTES))
+    with pytest.raises(DataSetError, match="and all of 201,000,000; expected at most"):
+        read_roi_set(path)
     write_roi_set(path, BOXES)
     monkeypatch.setattr(imagej, "MAX_ROIS", 1)
     with pytest.raises(DataSetError, match="holds 2 regions"):

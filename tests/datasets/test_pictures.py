@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from nuguide.datasets import pictures
 from nuguide.datasets.pictures import read_labels, read_mask, read_pair, read_rgb
@@ -27,6 +29,16 @@ def test_labels_keep_their_numbers(tmp_path: Path, write_picture, dtype: type):
     read = read_labels(tmp_path / "labels.tif")
     assert read.dtype == np.int32
     np.testing.assert_array_equal(read, labels)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32])
+def test_large_numbers_are_counted_anew_and_stay_apart(tmp_path: Path, dtype: type):
+    path, last = tmp_path / "labels.tif", np.iinfo(dtype).max
+    labels = np.array([[1 << 24, (1 << 24) + 1, 0], [7, last - 1, last]], dtype)
+    tifffile.imwrite(path, labels)
+    assert read_labels(path).tolist() == [[2, 3, 0], [1, 4, 5]]
+    tifffile.imwrite(path, labels[1:])
+    assert read_labels(path).tolist() == [[1, 2, 3]], "without background"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,31 @@ def test_a_pair_must_be_of_one_size(tmp_path: Path, write_picture):
     write_picture(tmp_path / "mask.png", np.zeros((6, 4), np.uint8))
     with pytest.raises(DataSetError, match=r"mask\.png is 6 x 4 px; expected 4 x 6 px"):
         read_pair(tmp_path / "image.png", tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_an_orientation_tag_is_not_applied(tmp_path: Path, suffix: str):
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:8, :8] = 255
+    for orientation in (3, 6):
+        tag = Image.Exif()
+        tag[0x0112] = orientation
+        path = tmp_path / f"{orientation}.{suffix}"
+        Image.fromarray(image).save(path, exif=tag)
+        np.testing.assert_array_equal(read_rgb(path) > 127, image > 127)
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_labels])
+def test_a_tiff_that_asks_to_be_turned_is_refused(tmp_path: Path, read):
+    path = tmp_path / "x.tif"
+    for orientation in (1, 3):
+        tifffile.imwrite(
+            path, np.eye(8, 12, dtype=np.uint8), extratags=[(274, 3, 1, orientation, True)]
+        )
+        if orientation == 1:
+            assert read(path).shape[:2] == (8, 12)
+    with pytest.raises(DataSetError, match=r"x\.tif has the orientation tag 3; expected 1"):
+        read(path)
 
 
 def test_a_picture_too_large_is_refused_by_its_header(tmp_path: Path, monkeypatch, write_picture):

@@ -34,3 +34,10 @@ def test_types_and_ambiguous_areas_come_along():
     np.testing.assert_array_equal(half.ignore, half.labels == 1)
     plain = resampled(Sample("a", image, labels, 0.25), 0.5)
     assert (plain.types, plain.ignore) == (None, None)
+
+
+def test_nuclei_of_large_numbers_stay_apart():
+    labels = np.zeros((8, 8), np.int32)
+    labels[:4], labels[4:] = 1 << 24, (1 << 24) + 1
+    half = resampled(Sample("a", np.zeros((8, 8, 3), np.uint8), labels, 0.25), 0.5)
+    np.testing.assert_array_equal(half.labels, labels[::2, ::2])

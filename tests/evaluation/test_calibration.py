@@ -26,7 +26,8 @@ def seen() -> Judged:
     confidence = random.uniform(0.5, 0.98, 20_000)
     truth = Calibration(slope=2.5, intercept=-3.0, n=1, data="drawn")
     matched = random.random(20_000) < truth.probability(confidence)
-    return Judged(confidence, matched, random.integers(0, 8, 20_000))
+    image = random.integers(0, 8, 20_000)
+    return Judged(confidence, matched, image, image)
 
 
 def test_what_made_the_matches_is_found_again(seen: Judged):
@@ -49,19 +50,29 @@ def test_the_calibrated_is_near_the_truth_and_the_confidence_is_not(seen: Judged
 def test_errors_of_a_few_nuclei_by_hand():
     probability = np.repeat([0.25, 0.75], 20)
     matched = np.repeat([True, False, True], [5, 15, 20])
-    seen = Judged(probability, matched, np.zeros(40, int))
+    seen = Judged(probability, matched, np.zeros(40, int), np.zeros(40, int))
     found = bins(probability, matched)
     assert sum(each.n for each in found) == 40
     assert calibration_error(probability, seen).mean == pytest.approx((0 + 20 * 0.25) / 40, abs=0.2)
     assert brier(probability, matched) == pytest.approx(
         (5 * 0.75**2 + 15 * 0.25**2 + 20 * 0.25**2) / 40
     )
-    perfect = Judged(matched.astype(float), matched, np.zeros(40, int))
+    perfect = replace(seen, confidence=matched.astype(float))
     assert calibration_error(perfect.confidence, perfect).mean == 0
 
 
+def test_images_of_one_patient_are_drawn_together(seen: Judged):
+    # The confidence of half the images is worth nothing: which of them are drawn decides.
+    matched = np.where(seen.image < 4, seen.matched, ~seen.matched)
+    alone = replace(seen, matched=matched)
+    together = replace(alone, unit=seen.image // 4)
+    by_image, by_patient = (calibration_error(each.confidence, each) for each in (alone, together))
+    assert (by_image.mean, by_image.n) == (by_patient.mean, by_patient.n)
+    assert by_patient.high - by_patient.low > 1.3 * (by_image.high - by_image.low)
+
+
 def test_too_few_nuclei_and_a_confidence_that_misleads_are_refused(seen: Judged):
-    few = Judged(seen.confidence[:40], seen.matched[:40], seen.image[:40])
+    few = Judged(seen.confidence[:40], seen.matched[:40], seen.image[:40], seen.unit[:40])
     with pytest.raises(InputError, match="expected 50 of each at least"):
         fitted(few, "drawn")
     with pytest.raises(InputError, match="greater confidence match less often"):
@@ -80,6 +91,9 @@ def test_a_nucleus_is_judged_by_the_true_one_that_it_overlaps():
     seen = judged(dark_model(), [sample, replace(sample, name="b")])
     assert seen.matched.tolist() == [True, False, False] * 2
     assert seen.image.tolist() == [0, 0, 0, 1, 1, 1]
+    assert seen.unit.tolist() == [0, 0, 0, 1, 1, 1]
+    of_one = [replace(sample, name=name, patient="p") for name in "ab"]
+    assert judged(dark_model(), of_one).unit.tolist() == [0] * 6
     assert ((seen.confidence > 0.9) & (seen.confidence <= 1)).all()
     blank = replace(sample, image=np.full_like(image, 255))
     with pytest.raises(InputError, match="dark finds no nucleus"):

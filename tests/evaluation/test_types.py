@@ -12,6 +12,7 @@ from nuguide.evaluation.types import (
     tally,
     type_intervals,
     type_scores,
+    why_not_scored,
 )
 
 # Two images in a row: nuclei 1, 2, 3 of two pixels each.
@@ -71,6 +72,21 @@ def test_an_ignored_nucleus_is_not_counted():
     assert got == {"pq_1": 1, "mpq_plus": 1, "r2_1": 1, "r2": 1}
 
 
+def test_what_matches_a_true_nucleus_without_a_type_is_left_out():
+    got = score_types([LABELS], [LABELS], [typed(1, 1, 0)], [typed(1, 1, 1)], n_types=2)
+    assert (got["pq_1"], got["mpq_plus"], got["r2"]) == (1, 1, 1)
+    missed = np.where(LABELS == 3, 0, LABELS)
+    assert score_types([LABELS], [missed], [typed(1, 1, 0)], [typed(1, 1, 1)], 2)["pq_1"] == 1
+
+
+def test_what_only_touches_a_true_nucleus_without_a_type_is_false():
+    labels = np.array([[1, 1, 1, 2, 2, 2]])
+    shifted = np.array([[1, 1, 1, 0, 2, 0]])
+    truth, guess = np.where(labels == 1, 1, 0), np.where(shifted > 0, 1, 0)
+    got = score_types([labels], [shifted], [truth], [guess], n_types=1)
+    assert got["pq_1"] == pytest.approx(1 / 1.5)
+
+
 def test_constant_counts_have_r2_zero_unless_all_agree():
     got = score_types([LABELS] * 2, [LABELS] * 2, [typed(1, 1, 2)] * 2, [typed(1, 1, 1)] * 2, 2)
     assert (got["r2_1"], got["r2_2"]) == (0, 0)
@@ -119,3 +135,11 @@ def test_a_type_that_never_occurs_has_no_interval():
 def test_definitions_name_the_type():
     assert definition_of("pq_2", ("epithelial", "lymphocyte")).endswith("type 2: lymphocyte")
     assert "mPQ+" in definition_of("mpq_plus", ())
+
+
+def test_lists_without_a_name_or_of_one_meaning_are_scored():
+    assert why_not_scored(("a", "b"), ("b", "a")).startswith(
+        "types are not scored: the model tells a"
+    )
+    for said, named in (((), ("a", "b")), (("a", "b"), ()), (("a", "b"), ("a", "b"))):
+        assert why_not_scored(said, named) == ""

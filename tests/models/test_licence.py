@@ -53,7 +53,13 @@ def test_a_licence_says_what_is_known_of_it(licence: str, use: str) -> None:
     ("licence", "guide", "data", "words"),
     [
         ("CC0-1.0", "", "", "allowed (weights under CC0-1.0)"),
-        ("CC0-1.0", "", "own images", "allowed (weights under CC0-1.0)"),
+        (
+            "CC0-1.0",
+            "",
+            "CC-BY-4.0",
+            "allowed (weights under CC0-1.0, training data set under CC-BY-4.0)",
+        ),
+        ("CC0-1.0", "", "own images", "not stated (training data set under own images)"),
         ("CC0-1.0", "", "CC BY-NC 4.0", "not allowed (training data set under CC BY-NC 4.0)"),
         ("CC0-1.0", "pathosam", "", "not stated (guide pathosam under see its publisher)"),
         ("CC0-1.0", "unheard-of", "", "not stated (guide unheard-of under not stated)"),

@@ -130,7 +130,7 @@ def test_a_crop_larger_than_its_image_is_filled_by_mirrors(coded: Sample):
 
 
 def test_large_numbers_survive(sample: Sample):
-    numbers = np.where(sample.labels > 0, sample.labels + 10_000_000, 0).astype(np.int32)
+    numbers = np.where(sample.labels > 0, sample.labels + (1 << 24), 0).astype(np.int32)
     numbered = Sample("numbered", sample.image, numbers, sample.mpp)
     labels = crop(numbered, WILD)[1]
     assert set(np.unique(labels)) <= set(np.unique(numbers))

@@ -52,7 +52,7 @@ def evaluate(
     from rich.progress import track
 
     from nuguide.backends.registry import with_backend
-    from nuguide.datasets.opening import open_dataset
+    from nuguide.datasets.opening import classes_of, open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
     from nuguide.evaluation.prediction import predictor
     from nuguide.evaluation.record import check_target, write_json
@@ -64,14 +64,17 @@ def evaluate(
         rule_line,
         score_table,
     )
+    from nuguide.evaluation.types import why_not_scored
     from nuguide.models.registry import load
     from nuguide.segmentation.run import on_device
 
     for target in (json, html):
         if target is not None:
             check_target(target)
-    samples = open_dataset(data, split, None if mpp is None else checked_mpp(mpp))
+    scale = None if mpp is None else checked_mpp(mpp)
+    samples = open_dataset(data, split, scale)
     loaded = on_device(with_backend(load(model), backend), "auto")
+    no_types = why_not_scored(loaded.card.types, classes_of(data, scale))
     watched = Console(stderr=True)
     worst = watcher(protocol)
     scores = evaluate_samples(
@@ -82,7 +85,7 @@ def evaluate(
         split=split,
         protocol=protocol,
         model_sha256=loaded.card.sha256,
-        classes=loaded.card.classes,
+        classes=() if no_types else loaded.card.classes,
         watch=None if html is None else worst,
     )
     if json is not None:
@@ -91,7 +94,8 @@ def evaluate(
         write_report(scores, worst, html)
     # Lines of text are not wrapped: a terminal does that by itself, a file keeps them whole.
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(headline(scores), rule_line(scores), interval_line(scores), "", sep="\n")
+    console.print(headline(scores), rule_line(scores), interval_line(scores), sep="\n")
+    console.print(*filter(None, [no_types]), "", sep="\n")
     console.print(score_table(scores), "", *definition_lines(scores), sep="\n")
     written = [str(path) for path in (json, html) if path is not None]
     if written:

@@ -49,3 +49,8 @@ class Sample:
     ignore: NDArray[np.bool_] | None = None
     source: str = ""
     mpp_estimated: bool = False
+
+    @property
+    def origin(self) -> str:
+        """The patient, or where that is unknown the slide; empty where both are."""
+        return self.patient or self.source

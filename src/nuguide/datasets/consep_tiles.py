@@ -25,7 +25,7 @@ from nuguide.datasets.collection import DataSet, Entry
 from nuguide.datasets.consep import MPP, consep
 from nuguide.datasets.folder import class_map, unpaired
 from nuguide.datasets.index import header_of, read_index
-from nuguide.datasets.pictures import by_stem, read_pair
+from nuguide.datasets.pictures import MAX_PIXELS, by_stem, read_pair
 from nuguide.errors import DataSetError
 
 _COLUMNS = {"tile", "split", "parent_image", "y_offset", "x_offset"}
@@ -101,7 +101,7 @@ def _read(
     masks: dict[str, Path],
     types: dict[str, Path],
 ) -> Sample:
-    pieces = []
+    pieces, height, width = [], 0, 0
     for name, y, x in tiles:
         for folder, held in (("images", images), ("masks", masks), ("types", types)):
             if name not in held:
@@ -110,9 +110,14 @@ def _read(
                     f"{len(tiles)} tiles; take the data set again"
                 )
         image, labels = read_pair(images[name], masks[name])
+        height, width = max(height, y + labels.shape[0]), max(width, x + labels.shape[1])
+        if height * width > MAX_PIXELS:
+            raise DataSetError(
+                f"{root / 'index.csv'} has tile {name} of {parent} at {y}, {x}, which makes it "
+                f"{height} x {width} px; expected at most {MAX_PIXELS:,} px; take the data set "
+                "again"
+            )
         pieces.append((y, x, image, labels, class_map(types[name], images[name], image.shape)))
-    height = max(y + labels.shape[0] for y, _, _, labels, _ in pieces)
-    width = max(x + labels.shape[1] for _, x, _, labels, _ in pieces)
     whole = np.zeros((height, width, 3), np.uint8)
     instances = np.full((height, width), -1, np.int32)
     classes = np.zeros((height, width), np.uint8)

@@ -12,6 +12,8 @@ from nuguide.errors import DataSetError
 
 MAX_ROIS = 200_000
 MAX_ROI_BYTES = 1_000_000
+MAX_BYTES = 200_000_000
+"""Most of all regions together, unpacked: a region drawn by hand has some hundred bytes."""
 
 
 def read_roi_set(path: Path) -> list[Outline]:
@@ -35,12 +37,7 @@ def read_roi_set(path: Path) -> list[Outline]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".roi")]
-            largest = max((info.file_size for info in members), default=0)
-            if len(members) > MAX_ROIS or largest > MAX_ROI_BYTES:
-                raise DataSetError(
-                    f"{path} holds {len(members):,} regions, the largest of {largest:,} bytes; "
-                    f"expected at most {MAX_ROIS:,} of {MAX_ROI_BYTES:,} bytes; save it again"
-                )
+            _refuse_huge(path, [info.file_size for info in members])
             for info in members:
                 roi = ImagejRoi.frombytes(archive.read(info))
                 if roi.roitype is ROI_TYPE.UNKNOWN:
@@ -56,3 +53,14 @@ def read_roi_set(path: Path) -> list[Outline]:
             "ImageJ's ROI manager; save it again"
         ) from error
     return outlines
+
+
+def _refuse_huge(path: Path, sizes: list[int]) -> None:
+    """Refuse an archive by its directory, before anything is unpacked."""
+    largest, total = max(sizes, default=0), sum(sizes)
+    if len(sizes) > MAX_ROIS or largest > MAX_ROI_BYTES or total > MAX_BYTES:
+        raise DataSetError(
+            f"{path} holds {len(sizes):,} regions, the largest of {largest:,} bytes and all of "
+            f"{total:,}; expected at most {MAX_ROIS:,} regions, each of {MAX_ROI_BYTES:,} bytes "
+            f"and all of {MAX_BYTES:,}; save it again"
+        )

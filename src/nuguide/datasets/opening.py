@@ -163,12 +163,13 @@ def open_dataset(
     return Samples(entries if images is None else subset(entries, images))
 
 
-def classes_of(root: Path | Sequence[Path]) -> tuple[str, ...]:
+def classes_of(root: Path | Sequence[Path], mpp: float | None = None) -> tuple[str, ...]:
     """Return the names of the classes of the data set in ``root``, or of several as one.
 
-    Empty where there are none, or none are named; for what is raised see ``open_dataset``.
+    Empty where there are none, or none are named; for ``mpp`` and what is raised see
+    ``open_dataset``.
     """
-    return _recognised(root).classes
+    return _recognised(root, mpp).classes
 
 
 def sources(root: Path | Sequence[Path], names: Collection[str]) -> list[tuple[DataSet, int]]:

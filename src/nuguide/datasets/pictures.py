@@ -19,6 +19,9 @@ SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 MAX_PIXELS = 170_000_000
 """Most pixels of one annotated image: 13,000 x 13,000."""
 
+MAX_LABEL = (1 << 24) - 1
+"""Greatest number of a nucleus that is kept: tables by number stay small, and float32 exact."""
+
 
 def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Read an image and its label map.
@@ -63,7 +66,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     DataSetError
         If the file is missing, no picture or too large.
     """
-    picture = _read(path, cv2.IMREAD_COLOR_RGB)
+    # As stored, like masks and slides: no orientation tag is applied.
+    picture = _read(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None:
         raise DataSetError(
             f"{path} is missing or no picture; expected a PNG, TIFF or JPEG image; "
@@ -74,6 +78,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 def read_labels(path: Path) -> NDArray[np.int32]:
     """Read a label map as (H, W) int32, 0 = background.
+
+    Where a number is above ``MAX_LABEL``, all are counted anew, in their order.
 
     Raises
     ------
@@ -88,6 +94,9 @@ def read_labels(path: Path) -> NDArray[np.int32]:
             f"{path} is {what}; expected a label map, one channel with one whole number for each "
             "nucleus and 0 for background; save it as PNG or TIFF of 8 or 16 bits"
         )
+    if picture.size and picture.max() > MAX_LABEL:
+        known, place = np.unique(picture, return_inverse=True)
+        picture = place.reshape(picture.shape) + int(known[0] > 0)  # 0 stays background
     return np.asarray(picture, np.int32)
 
 
@@ -151,6 +160,12 @@ def _refuse_huge(path: Path) -> None:
 def _tiff_size(file: BinaryIO) -> tuple[int, int]:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
+        orientation = page.tags.valueof("Orientation", 1)
+        if orientation in range(2, 9):  # OpenCV turns it, and its mask or image need not say so
+            raise DataSetError(
+                f"{file.name} has the orientation tag {orientation}; expected 1, pixels as they "
+                "lie; save it turned as it is shown, without the tag"
+            )
         return page.imagewidth, page.imagelength
 
 

@@ -23,7 +23,7 @@ def resampled(sample: Sample, mpp: float) -> Sample:
     return replace(
         sample,
         image=np.asarray(image, np.uint8),
-        labels=nearest(sample.labels.astype(np.float32)).astype(np.int32),  # exact below 2^24
+        labels=nearest(sample.labels),
         types=None if types is None else nearest(types),
         ignore=None if ignore is None else nearest(ignore.astype(np.uint8)).astype(np.bool_),
         mpp=mpp,

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from nuguide.datasets.base import Sample
 from nuguide.errors import InputError
 from nuguide.evaluation.instances import MATCH_IOU
-from nuguide.evaluation.intervals import LEVEL, Interval
+from nuguide.evaluation.intervals import LEVEL, Interval, units_of
 from nuguide.evaluation.overlap import instances_of, overlap_of
 from nuguide.models.calibration import Calibration, log_odds
 from nuguide.models.model import Model
@@ -36,11 +36,15 @@ class Judged:
         annotation is ambiguous are left out.
     image : ndarray
         (N,) int, the number of each one's image.
+    unit : ndarray
+        (N,) int, the number of what was drawn with it when the data was gathered: its patient, its
+        slide where that is unknown, else its image.
     """
 
     confidence: NDArray[np.float64]
     matched: NDArray[np.bool_]
     image: NDArray[np.int64]
+    unit: NDArray[np.int64]
 
     @property
     def n_images(self) -> int:
@@ -56,13 +60,16 @@ def judged(model: Model, samples: Iterable[Sample]) -> Judged:
     InputError
         If no nucleus is found in any of them.
     """
-    parts = [_judged(model, sample, number) for number, sample in enumerate(samples)]
+    parts, origins = [], []
+    for number, sample in enumerate(samples):
+        parts.append(_judged(model, sample, number))
+        origins.append(sample.origin)
     confidence, matched, image = (np.concatenate(each) for each in zip(*parts, strict=True))
     if not confidence.size:
         raise InputError(
             f"{model.card.name} finds no nucleus in these images; expected some; give others"
         )
-    return Judged(confidence, matched, image)
+    return Judged(confidence, matched, image, units_of(origins)[image])
 
 
 def _judged(
@@ -158,8 +165,8 @@ def bins(probability: NDArray[np.float64], matched: NDArray[np.bool_]) -> list[B
 def calibration_error(probability: NDArray[np.float64], seen: Judged, seed: int = 0) -> Interval:
     """Return the expected calibration error: the mean difference of said and found over ``bins``.
 
-    Its interval draws the images again. Of few nuclei even a perfect calibration has an error
-    above 0.
+    Its interval draws the images again, or patients and slides with all their images. Of few
+    nuclei even a perfect calibration has an error above 0.
 
     References
     ----------
@@ -167,7 +174,7 @@ def calibration_error(probability: NDArray[np.float64], seen: Judged, seed: int 
     AAAI 2015; Nguyen and O'Connor, EMNLP 2015 (bins of equal counts).
     """
     random = np.random.default_rng(seed)
-    members = [np.flatnonzero(seen.image == number) for number in np.unique(seen.image)]
+    members = [np.flatnonzero(seen.unit == number) for number in np.unique(seen.unit)]
     drawn = []
     for _ in range(_RESAMPLES):
         picked = random.integers(len(members), size=len(members))
@@ -176,7 +183,7 @@ def calibration_error(probability: NDArray[np.float64], seen: Judged, seed: int 
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(drawn, [tail, 100 - tail])
     error = _error(probability, seen.matched)
-    return Interval(error, float(low), float(high), len(members))
+    return Interval(error, float(low), float(high), seen.n_images)
 
 
 def _error(probability: NDArray[np.float64], matched: NDArray[np.bool_]) -> float:

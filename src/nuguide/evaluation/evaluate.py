@@ -74,11 +74,8 @@ def evaluate(
         try:
             seen = rules.view(sample)
             prediction = _wrapped(predict(seen.image, seen.mpp))
-            images.append(
-                ImageScores(
-                    seen.name, rules.score(seen, prediction.labels), seen.patient or seen.source
-                )
-            )
+            scored = rules.score(seen, prediction.labels)
+            images.append(ImageScores(seen.name, scored, seen.origin))
             tallies += _tallies(seen, prediction, len(classes))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error

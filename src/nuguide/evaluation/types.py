@@ -30,6 +30,24 @@ def definition_of(name: str, classes: Sequence[str]) -> str:
     return f"{DEFINITIONS[kind + '_<type>']}; type {number}: {classes[int(number) - 1]}"
 
 
+def why_not_scored(said: Sequence[str], named: Sequence[str]) -> str:
+    """Say why types are not scored; nothing if they are, or the model tells none apart.
+
+    Types are compared by number, so the lists have to be one.
+
+    Parameters
+    ----------
+    said, named : sequence of str
+        The types of the model's card, and the data set's; empty where they have no names.
+    """
+    if not said or not named or tuple(said) == tuple(named):
+        return ""
+    return (
+        f"types are not scored: the model tells {', '.join(said)} apart, the data set has "
+        f"{', '.join(named)}; expected the same in the same order"
+    )
+
+
 @dataclass(frozen=True)
 class Tally:
     """What one image adds to the scores of types, (n_types,) each.
@@ -82,8 +100,9 @@ def score_types(
     Notes
     -----
     A nucleus has one type: the commonest among its typed pixels. A nucleus without a typed pixel
-    belongs to no type and is left out. The type of a match must agree: a nucleus that is found
-    but of the wrong type is missed for one type and false for another.
+    belongs to no type and is left out; so is a predicted nucleus that matches a true one without a
+    type, since nobody knows whether its own is wrong. The type of a match must agree: a nucleus
+    that is found but of the wrong type is missed for one type and false for another.
 
     A type that occurs neither in the truth nor in the prediction has no PQ (nan) and is left out
     of ``mpq_plus``. Where the true counts do not vary R2 is 1 if all counts agree, else 0.
@@ -195,9 +214,9 @@ def tally(
     overlap = overlap_of(true, guess, ignore)
     true_type = _types_of(true, truth_types, n_types, "truth_types")
     guess_type = _types_of(guess, prediction_types, n_types, "prediction_types")
-    matched = (overlap.iou > MATCH_IOU) & (
-        true_type[overlap.truth_of] == guess_type[overlap.prediction_of]
-    )
+    found = overlap.iou > MATCH_IOU
+    guess_type[overlap.prediction_of[found & (true_type[overlap.truth_of] == 0)]] = 0
+    matched = found & (true_type[overlap.truth_of] == guess_type[overlap.prediction_of])
     match_type = true_type[overlap.truth_of[matched]]
     return Tally(
         iou_sum=_sums(match_type, overlap.iou[matched], n_types),

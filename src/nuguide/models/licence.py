@@ -67,8 +67,8 @@ class Terms:
     Attributes
     ----------
     licences : dict of str to str
-        Licences by what is under them, in words: the weights, a named guide's, and training data
-        whose licence forbids commercial use.
+        Licences by what is under them, in words: the weights, a named guide's, and all training
+        data that the card names.
     """
 
     licences: dict[str, str]
@@ -94,15 +94,15 @@ def terms_of(card: Card) -> Terms:
     """Gather the licences that a model's use depends on.
 
     A student lies in the model's own file, under its licence; a named guide has its own. What a
-    card says of its weights does not outdo what it says of the data that they have seen.
+    card says of its weights does not outdo what it says, or leaves open, of the data that they have
+    seen.
     """
     licences = {"weights": card.licence}
     if card.guide.kind == "named":
         entry = GUIDES.get(card.guide.name)
         licences[f"guide {card.guide.name}"] = entry.licence if entry else "not stated"
     for data in card.training_data:
-        if commercial_use(data.licence) is CommercialUse.FORBIDDEN:
-            licences[f"training data {data.name}"] = data.licence
+        licences[f"training data {data.name}"] = data.licence
     return Terms(licences)
 
 

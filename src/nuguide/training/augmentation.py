@@ -65,13 +65,13 @@ def view(sample: Sample, coordinates: Coordinates) -> tuple[Rgb, NDArray[np.int3
     image = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
     centres = cv2.resize(coordinates, (size, size), interpolation=cv2.INTER_AREA)
     labels = cv2.remap(
-        sample.labels.astype(np.float32),  # exact below 2^24
+        sample.labels,
         centres[..., 1],
         centres[..., 0],
         cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    return np.asarray(image, np.uint8), labels.astype(np.int32)
+    return np.asarray(image, np.uint8), np.asarray(labels, np.int32)
 
 
 def types_at(sample: Sample, coordinates: Coordinates) -> NDArray[np.int64]:

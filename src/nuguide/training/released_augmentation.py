@@ -78,10 +78,8 @@ def whole(sample: Sample) -> Sample:
     """Return a sample resized as the protocol ``released`` does, but with its nuclei apart."""
     seen = PROTOCOLS["released"].view(sample)
     size = (RELEASED_SIDE_PX, RELEASED_SIDE_PX)
-    numbers = cv2.resize(
-        sample.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST_EXACT
-    )
-    return replace(seen, labels=_numbered(seen.labels > 0, numbers.astype(np.int32)))
+    numbers = cv2.resize(sample.labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return replace(seen, labels=_numbered(seen.labels > 0, np.asarray(numbers, np.int32)))
 
 
 def check_view(sample: Sample, recipe: Recipe) -> None:
@@ -131,9 +129,9 @@ def _sampled(sample: Sample, coordinates: Coordinates) -> tuple[Rgb, NDArray[np.
         return cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REFLECT_101)
 
     mask = at(np.where(sample.labels > 0, np.uint8(255), np.uint8(0)), cv2.INTER_CUBIC)
-    numbers = at(sample.labels.astype(np.float32), cv2.INTER_NEAREST)  # exact below 2^24
+    numbers = np.asarray(at(sample.labels, cv2.INTER_NEAREST), np.int32)
     image = np.asarray(at(sample.image, cv2.INTER_CUBIC), np.uint8)
-    return image, _numbered(np.asarray(mask) > RELEASED_THRESHOLD, numbers.astype(np.int32))
+    return image, _numbered(np.asarray(mask) > RELEASED_THRESHOLD, numbers)
 
 
 def _numbered(mask: NDArray[np.bool_], numbers: NDArray[np.int32]) -> NDArray[np.int32]:

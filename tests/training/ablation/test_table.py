@@ -46,6 +46,28 @@ def test_means_and_paired_differences(grid: Grid, rows: list):
     assert few.differences["pq"].mean == pytest.approx(-0.2), "its own reference, shared seed"
 
 
+def test_images_of_one_patient_are_drawn_together(grid: Grid, make_row):
+    alike = [0.1] * 5 + [0.9] * 5
+    better = [value + 0.1 * value for value in alike]
+    patients = ["a"] * 5 + ["b"] * 5
+    rows = [
+        make_row("none", 0, alike, origins=patients),
+        make_row("cross", 0, better, origins=patients, controls={"zeroed": alike}),
+    ]
+    none, cross = entries(grid, rows)
+    assert (none.n_images, none.n_units) == (10, 2)
+    for interval, ends in (
+        (none.means["aji"], (0.1, 0.9)),
+        (cross.differences["aji"], (0.01, 0.09)),
+        (cross.controls["zeroed"], (-0.09, -0.01)),
+    ):
+        assert (interval.low, interval.high) == pytest.approx(ends), "one patient alone, or both"
+    assert "it draws 2 patients or slides" in footnotes([none, cross])[0]
+    (alone,) = entries(grid, [make_row("none", 0, alike)])
+    assert (alone.n_units, alone.means["aji"].low > 0.1) == (10, True)
+    assert "patients" not in footnotes([alone])[0]
+
+
 def test_without_a_shared_seed_there_is_no_difference(grid: Grid, make_row):
     lone = entries(grid, [make_row("none", 0, [0.5]), make_row("cross", 1, [0.6])])
     assert [each.differences for each in lone] == [{}, {}]

@@ -60,6 +60,11 @@ class Found(_Part):
     scores: dict[str, float]
     images: tuple[dict[str, float | str], ...]
 
+    @property
+    def origins(self) -> list[str]:
+        """Patient or slide of each image, empty where it is unknown."""
+        return [str(image.get("origin", "")) for image in self.images]
+
 
 class Row(_Part):
     """One training of an ablation, scored at the annotation's own resolution.

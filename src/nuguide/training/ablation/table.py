@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from nuguide.errors import InputError
-from nuguide.evaluation.intervals import Interval
+from nuguide.evaluation.intervals import Interval, units_of
+from nuguide.evaluation.record import ORIGINS
 from nuguide.evaluation.seeds import RULE, crossed_mean
 from nuguide.guides.controls import Control
 from nuguide.training.ablation.grid import Grid
@@ -32,6 +33,9 @@ class Entry:
         Those that were trained.
     n_fit, n_images : int
         Images that were fitted on, and scored.
+    n_units : int
+        What the intervals draw: the scored images, or where several share one their patients or
+        slides.
     means : dict of str to Interval
         By score.
     differences : dict of str to Interval
@@ -51,6 +55,7 @@ class Entry:
     seeds: tuple[int, ...]
     n_fit: int
     n_images: int
+    n_units: int
     means: dict[str, Interval]
     differences: dict[str, Interval]
     controls: dict[Control, Interval]
@@ -109,13 +114,14 @@ def _entry(grid: Grid, name: str, of_seed: dict[int, Row], others: dict[int, Row
     rows = [of_seed[seed] for seed in seeds]
     reference = grid.reference_of(name)
     shared = [seed for seed in seeds if seed in others] if reference != name else []
+    origins = max((row.own.origins for row in rows), key=any)  # the oldest rows tell none
     means, differences = {}, {}
     for score in SHOWN:
-        means[score] = crossed_mean(_matrix(rows, score))
+        means[score] = crossed_mean(_matrix(rows, score), origins=origins)
         if shared:
             pair = ([side[seed] for seed in shared] for side in (of_seed, others))
             mine, theirs = (_matrix(side, score) for side in pair)
-            differences[score] = crossed_mean(mine - theirs)
+            differences[score] = crossed_mean(mine - theirs, origins=origins)
     times = [row.budget.seconds for row in rows if row.budget.seconds is not None]
     return Entry(
         variant=name,
@@ -123,10 +129,11 @@ def _entry(grid: Grid, name: str, of_seed: dict[int, Row], others: dict[int, Row
         reference=reference,
         seeds=tuple(seeds),
         n_fit=rows[0].budget.n_images,
-        n_images=len(rows[0].own.images),
+        n_images=len(origins),
+        n_units=len(set(units_of(origins))),
         means=means,
         differences=differences,
-        controls=_controls(rows),
+        controls=_controls(rows, origins),
         parameters=rows[0].parameters,
         steps=rows[0].budget.steps,
         seconds=sum(times) / len(times) if times else None,
@@ -139,10 +146,10 @@ def _matrix(rows: Sequence[Row], score: str, control: Control | None = None) -> 
     return np.array([[image[score] for image in each.images] for each in found], np.float64)
 
 
-def _controls(rows: Sequence[Row]) -> dict[Control, Interval]:
+def _controls(rows: Sequence[Row], origins: Sequence[str]) -> dict[Control, Interval]:
     others: tuple[Control, ...] = ("zeroed", "shuffled")
     return {
-        control: crossed_mean(_matrix(rows, "aji", control) - _matrix(rows, "aji"))
+        control: crossed_mean(_matrix(rows, "aji", control) - _matrix(rows, "aji"), origins=origins)
         for control in others
         if all(control in row.found and control != row.control for row in rows)
     }
@@ -190,8 +197,10 @@ def _signed(interval: Interval) -> str:
 
 def footnotes(found: Sequence[Entry]) -> list[str]:
     """Say how the numbers of a table were made."""
+    n_images, n_units = found[0].n_images, found[0].n_units
+    drawn = "" if n_units == n_images else f"; for images it draws {n_units} {ORIGINS}"
     lines = [
-        f"Scores at the annotation's own resolution, n = {found[0].n_images} images; {RULE}.",
+        f"Scores at the annotation's own resolution, n = {n_images} images; {RULE}{drawn}.",
         "Differences are paired by seed and image, over the seeds that both rows have. "
         "Tokens zeroed, another image's tokens: the same trained networks, minus themselves with "
         "their own tokens.",

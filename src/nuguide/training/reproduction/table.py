@@ -113,8 +113,7 @@ def _line(data: PublishedSet, network: str, rows: list[Row]) -> Line:
 
 def _interval(found: Sequence[Found], score: str) -> Interval:
     values = [[image[score] for image in each.images] for each in found]
-    origins = [str(image.get("origin", "")) for image in found[0].images]
-    return crossed_mean(np.array(values, np.float64), origins=origins)
+    return crossed_mean(np.array(values, np.float64), origins=found[0].origins)
 
 
 def _departures(data: PublishedSet, network: str, row: Row) -> list[str]:
