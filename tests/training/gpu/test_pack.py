@@ -73,7 +73,17 @@ def test_a_pack_that_is_too_large_is_refused(recipes, data: Path, tmp_path: Path
     assert not (tmp_path / "gpu").exists()
 
 
-@pytest.mark.parametrize("change", [{"split": "train"}, {"mpp": 0.25}, {"name": "plain"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "train"},
+        {"n_images": 1},
+        {"balanced": True},
+        {"mpp": 0.25},
+        {"augmentation": {"scale": [1.0, 2.0]}},
+        {"name": "plain"},
+    ],
+)
 def test_recipes_that_need_different_data_are_packed_apart(
     recipes, make_segmentation, data: Path, tmp_path: Path, change: dict
 ):

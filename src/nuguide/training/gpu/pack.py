@@ -56,11 +56,11 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
     first = recipes[0]
     for recipe in recipes:
         _refuse_unknown(recipe)
-    alike = {(r.split, r.n_images, r.mpp, r.augmentation.scale[1]) for r in recipes}
+    alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
     if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
         raise RecipeError(
-            "the recipes of a pack differ in split, n_images, mpp, zoom or share a name; expected "
-            "equal ones under different names; pack them apart"
+            "the recipes of a pack differ in split, n_images, balanced, mpp, zoom or share a name; "
+            "expected equal ones under different names; pack them apart"
         )
     for recipe in recipes:
         heads = recipe.network.options.get("heads")
