@@ -17,6 +17,7 @@ from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
+from nuguide.training.finish import best_path, load_student
 from nuguide.training.fit import fit
 from nuguide.training.gpu.__main__ import seconds
 from nuguide.training.gpu.augmentation import Draws
@@ -98,6 +99,24 @@ def test_the_model_scores_here_what_it_scored_there(
         seen = resampled(sample, model.card.mpp)
         here = score(seen.labels, decode(predict_maps(model, seen.image), model.card.decoding))
         assert here["dice_foreground"] == pytest.approx(image["dice_foreground"], abs=0.02)
+
+
+def test_a_student_that_has_changed_meanwhile_is_refused(
+    trained: Path, student_run: Path, tmp_path: Path
+):
+    plain, guided = json.loads((trained / "scores.json").read_text())
+    assert plain["student_sha256"] is None
+    assert guided["student_sha256"] == load_student(student_run).sha256
+    own = best_path(student_run).read_bytes()
+    again = torch.load(best_path(student_run), weights_only=True)
+    again["state_dict"]["student.head.bias"] += 1
+    torch.save(again, best_path(student_run))
+    with pytest.raises(
+        InputError, match=r"guided was trained with the student of sha256 \w{64}, and"
+    ):
+        unpack(trained, tmp_path / "runs")
+    best_path(student_run).write_bytes(own)
+    assert not (tmp_path / "runs" / "guided").exists()
 
 
 def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Path, monkeypatch):

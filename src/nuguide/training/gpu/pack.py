@@ -150,16 +150,19 @@ def _add_guide(writer: _Writer, recipe: SegmentationRecipe) -> dict[str, Any]:
     guide = recipe.guide
     if guide.kind == "none":
         return {"kind": "none"}
-    prefix = f"guide.{guide.kind}.{guide.name}."
+    about: dict[str, Any]
     if guide.kind == "student":
         student = load_student(Path(guide.name))
         arrays = {key: value.numpy() for key, value in student.state_dict().items()}
-        options, field_um = student.options, None
+        # Which student travels: another may lie in its place when the network comes back.
+        about = {"options": student.options, "sha256": student.sha256}
+        prefix = f"guide.{student.sha256}."
     else:
-        arrays, options = _tinyvit(guide.name), {}
-        field_um = guide.field_um or guide_entry(guide.name).field_um
+        arrays = _tinyvit(guide.name)
+        about = {"field_um": guide.field_um or guide_entry(guide.name).field_um}
+        prefix = f"guide.{guide.name}."
     writer.arrays |= {prefix + key: value for key, value in arrays.items()}
-    return {"kind": guide.kind, "prefix": prefix, "options": options, "field_um": field_um}
+    return {"kind": guide.kind, "prefix": prefix} | about
 
 
 def _tinyvit(name: str) -> dict[str, NDArray[Any]]:

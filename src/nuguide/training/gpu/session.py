@@ -196,6 +196,7 @@ def _result(pack: Pack, run: Run, device: torch.device) -> Result:
     return {
         "name": run.recipe.name,
         "recipe": run.state_file.recipe,
+        "student_sha256": pack.values["guides"][run.recipe.name].get("sha256"),
         "finished": run.is_finished,
         "steps": progress.step,
         "seconds": progress.seconds,
