@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -101,3 +102,55 @@ def test_a_folder_in_no_folder_is_one_line(tmp_path: Path) -> None:
         replacing_folder(tmp_path / "absent" / "a"),
     ):
         pass
+
+
+def broken_renames(
+    monkeypatch: pytest.MonkeyPatch, end: BaseException, before: set[int], after: set[int]
+) -> None:
+    """End the renames of these numbers, counted from 1, before or after they are made."""
+    rename, calls = Path.rename, itertools.count(1)
+
+    def breaking(self: Path, target: Path) -> Path:
+        number = next(calls)
+        if number in before:
+            raise end
+        renamed = rename(self, target)
+        if number in after:
+            raise end
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", breaking)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [({1}, set(), "old"), (set(), {1}, "old"), ({2}, set(), "old"), (set(), {2}, "new")],
+)
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), PermissionError(13, "denied")])
+def test_an_end_between_the_renames_leaves_one_whole_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: set[int],
+    after: set[int],
+    left: str,
+    end: BaseException,
+) -> None:
+    path = tmp_path / "a"
+    (path / "old").mkdir(parents=True)
+    broken_renames(monkeypatch, end, before, after)
+    with pytest.raises((KeyboardInterrupt, OutputError)), replacing_folder(path) as aside:
+        (aside / "new").mkdir()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert [entry.name for entry in path.iterdir()] == [left]
+
+
+def test_a_folder_that_cannot_be_brought_back_is_kept_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    (path / "old").mkdir(parents=True)
+    broken_renames(monkeypatch, PermissionError(13, "denied"), {2, 3}, set())
+    with pytest.raises(OutputError), replacing_folder(path) as aside:
+        (aside / "new").mkdir()
+    (kept,) = tmp_path.iterdir()
+    assert [entry.name for entry in kept.iterdir()] == ["old"]

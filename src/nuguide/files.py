@@ -51,7 +51,8 @@ def replacing_folder(path: Path, advice: str = ADVICE) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to fill; when the block ends well it becomes ``path``.
 
     As ``replacing``; a folder that was there is moved out of the way first, because no system
-    replaces a full folder in one step: between the two steps there is none.
+    replaces a full folder in one step. It goes once the new one is in its place; whatever comes
+    between brings it back, and where even that cannot be done it stays beside ``path``.
 
     Raises
     ------
@@ -68,8 +69,12 @@ def replacing_folder(path: Path, advice: str = ADVICE) -> Iterator[Path]:
     except OSError as fault:
         raise unwritable(path, fault, advice) from fault
     finally:
-        for left in (aside, former):
-            shutil.rmtree(left, ignore_errors=True)
+        if former.exists() and not path.exists():
+            with suppress(OSError):
+                former.rename(path)
+        if path.exists():
+            shutil.rmtree(former, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:

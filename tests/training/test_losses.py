@@ -2,6 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from nuguide.errors import RecipeError
 from nuguide.training import losses
 from nuguide.training.recipe_parts import Losses
 
@@ -158,6 +159,57 @@ def test_only_terms_with_a_weight_and_a_head_are_computed():
     assert heavy["cross_entropy"] > found["cross_entropy"] + 1
     with pytest.raises(ValidationError, match="expected a weight of the cross-entropy"):
         Losses(cross_entropy=0, boundary=10)
+
+
+def test_under_deep_supervision_a_term_is_its_sum_over_the_scales():
+    generator = torch.Generator().manual_seed(6)
+    batch = {
+        "nuclei": truth(),
+        "distance": torch.rand(2, 12, 25, generator=generator),
+        "closeness": torch.rand(2, 12, 25, generator=generator),
+    }
+    scales = [
+        {"nuclei": torch.randn(2, 2, 12, 25), "distance": torch.randn(2, 1, 12, 25)}
+        for _ in range(3)
+    ]
+    outputs = scales[0] | {
+        f"{head}_{level}": logits
+        for level, scale in enumerate(scales[1:], start=2)
+        for head, logits in scale.items()
+    }
+    weights = Losses(boundary=2, ms_ssim=1)
+    found = losses.terms(outputs, batch, None, weights)
+    apart = [losses.terms(scale, batch, None, weights) for scale in scales]
+    assert found.keys() == {"cross_entropy", "dice", "distance", "ms_ssim"}
+    for name, value in found.items():
+        torch.testing.assert_close(value, sum(each[name] for each in apart))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_the_classification_is_that_of_the_whole_crop(name: str):
+    """Its loss is the pixels' kind, 0 where it is right: one crop holds a nucleus, one none."""
+    nuclei = torch.zeros(2, 12, 25, dtype=torch.int64)
+    nuclei[1, 3, 4] = 1
+    weights = Losses(cross_entropy=0, dice=0).model_copy(update={name: 1.0})
+    pixels = {"nuclei": random_logits().float()}
+    (plain,) = losses.terms(pixels, {"nuclei": nuclei}, None, weights).values()
+
+    def added(sure: float) -> torch.Tensor:
+        said = torch.tensor([[sure, -sure], [-sure, sure]])
+        outputs = pixels | {"classification": said}
+        (both,) = losses.terms(outputs, {"nuclei": nuclei}, None, weights).values()
+        return both - plain
+
+    even = getattr(losses, name)(torch.zeros(2, 2, 1, 1), torch.tensor([[[0]], [[1]]]))
+    torch.testing.assert_close(added(0.0), even)
+    assert added(30.0).item() == pytest.approx(0, abs=1e-6)
+    assert added(-1.0) > added(0.0) > added(1.0) > 0
+
+
+def test_a_classification_without_a_loss_is_refused():
+    outputs = {"nuclei": random_logits().float(), "classification": torch.zeros(2, 2)}
+    with pytest.raises(RecipeError, match=r"classification_guided has no loss.*cross_entropy$"):
+        losses.terms(outputs, {"nuclei": truth()}, None, Losses(cross_entropy=0))
 
 
 def test_distance_and_tokens_are_zero_at_a_perfect_match():

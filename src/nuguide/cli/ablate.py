@@ -58,7 +58,6 @@ def ablate(
 
     from rich.console import Console
 
-    from nuguide.errors import RecipeError, nearest_names
     from nuguide.training.ablation.figure import write_report
     from nuguide.training.ablation.grid import planned, read_grid
     from nuguide.training.ablation.rows import Part, read_rows
@@ -66,22 +65,7 @@ def ablate(
     from nuguide.training.ablation.table import as_tables, entries, footnotes
 
     chosen = read_grid(grid)
-    for name in only or []:
-        if name not in chosen.variants:
-            raise RecipeError(
-                f"--only names {name!r}; {nearest_names(name, chosen.variants)}; correct it"
-            )
-    plan = [
-        each
-        for each in planned(chosen, recipe)
-        if (not only or each.variant in only) and (not seed or each.recipe.seed in seed)
-    ]
-    if not plan:
-        known = ", ".join(str(each) for each in chosen.seeds)
-        raise RecipeError(
-            f"--seed names none of the grid's; expected of {known}; name one of these, or make a "
-            "grid with more"
-        )
+    plan = planned(chosen, recipe, only=only or (), seeds=seed or ())
     console = Console(soft_wrap=True, markup=False, highlight=False)
     others = unseen or []
     if train:

@@ -1,7 +1,6 @@
 """The guide ``tinyvit-sam``: a SAM encoder of 5.7 M parameters, in MobileSAM's layout."""
 
 import math
-from pathlib import Path
 
 import torch
 
@@ -10,7 +9,7 @@ from nuguide.guides.base import TOKEN_CHANNELS
 from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import FIELD_UM
 from nuguide.guides.tinyvit_encoder import STRIDE, TinyVitEncoder, TinyVitSizes
-from nuguide.guides.weights import State, digest, load_checked, read_state
+from nuguide.guides.weights import State, digest, load_checked
 
 NAME = "tinyvit-sam"
 PREFIX = "image_encoder."
@@ -140,22 +139,3 @@ def tinyvit_sizes(state: State, source: str) -> TinyVitSizes:
         expansion=hidden // width,
         out_channels=out_channels,
     )
-
-
-def load_tinyvit(path: Path | str, field_um: float = FIELD_UM) -> TinyVitSamGuide:
-    """Build the guide from a weight file in MobileSAM's layout.
-
-    Parameters
-    ----------
-    path : Path or str
-        ``.safetensors`` or ``mobile_sam.pt``.
-    field_um : float
-        Width of tissue that fills the encoder's 1024 px input, um.
-
-    Raises
-    ------
-    GuideError
-        If the file is missing, damaged or of another architecture.
-    """
-    path = Path(path)
-    return TinyVitSamGuide(encoder_state(read_state(path), str(path)), field_um, source=str(path))

@@ -29,13 +29,6 @@ def register_network(name: str) -> Callable[[Class], Class]:
     return register
 
 
-def known_networks() -> dict[str, type[nn.Module]]:
-    """Import and return all networks by name."""
-    for name in ARCHITECTURES:
-        import_module(f"nuguide.networks.{name}")
-    return NETWORKS
-
-
 def build_network(architecture: str, **options: Any) -> nn.Module:
     """Build a network by name.
 

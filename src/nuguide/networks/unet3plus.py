@@ -22,7 +22,7 @@ class ClassificationGuidedModule(nn.Module):
     """Says whether an image holds any nucleus, (B, C, h, w) -> (B, 2) logits (none, some).
 
     Dropout, Conv1x1 to two channels, global max-pooling (section 2.3 of the paper); trained by
-    cross-entropy against the image's own label.
+    cross-entropy against whether the crop holds any nucleus (``nuguide.training.losses.terms``).
     """
 
     def __init__(self, in_channels: int):
@@ -77,7 +77,8 @@ class UNet3Plus(nn.Module):
     n_types : int
         Types of nuclei that the head ``types`` tells apart; 0 without it.
     deep_supervision : bool
-        In training mode every coarser decoder map and the bottleneck get heads of their own.
+        In training mode every coarser decoder map and the bottleneck get heads of their own, with
+        the same losses as the finest.
     classification_guided : bool
         Adds ``ClassificationGuidedModule``. It pools over all it is given: such a network runs
         tile by tile.

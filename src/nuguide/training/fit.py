@@ -11,7 +11,7 @@ from rich.progress import track
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Samples
-from nuguide.datasets.opening import classes_of, open_dataset
+from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
 from nuguide.datasets.splits import balanced
 from nuguide.datasets.turning import every_way
@@ -20,6 +20,7 @@ from nuguide.guides.controls import derangement
 from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
+from nuguide.training.checks import check_classes, check_network, check_student, check_validation
 from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import best_path, student_of
@@ -105,8 +106,8 @@ def fit(
     if isinstance(recipe, DistillationRecipe):
         module: L.LightningModule = _distillation(recipe, samples, validation, out, progress)
     else:
-        _check_classes(recipe, data, samples)
-        _check_validation(recipe, validation)
+        check_classes(recipe, data, samples)
+        check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)
     if is_first():
         claim(out, asked, seen)  # only now, when data, guide and network have been found good
@@ -130,37 +131,6 @@ def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
     samples = open_dataset(data, recipe.split, images=recipe.n_images)
     return Samples(balanced(samples.entries)) if recipe.balanced else samples
-
-
-def _check_classes(
-    recipe: SegmentationRecipe, data: Path | Sequence[Path], samples: list[Sample]
-) -> None:
-    """Refuse data whose types are not those that the recipe names; it may leave them unnamed."""
-    if not recipe.classes:
-        return
-    named = classes_of(data)
-    if named and named != recipe.classes:
-        raise RecipeError(
-            f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "
-            f"{', '.join(recipe.classes)}; expected the same in the same order; change classes"
-        )
-    found = {int(sample.types.max()) for sample in samples if sample.types is not None}
-    if not found or max(found) > len(recipe.classes):
-        got = f"types up to {max(found)}" if found else "no types"
-        raise RecipeError(
-            f"the data have {got}, the recipe {recipe.name} has {len(recipe.classes)} classes; "
-            "expected types that it names; add a data set that has them, or leave out the head "
-            "'types', n_types and classes"
-        )
-
-
-def _check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> None:
-    """Refuse a training of types alone where no image of validation has any."""
-    if recipe.trains_types_alone and all(sample.types is None for sample in validation):
-        raise RecipeError(
-            f"the images of validation have no types, the recipe {recipe.name} trains nothing "
-            "else; expected a type map for one at least; add a data set that has them"
-        )
 
 
 def _validation(data: Path | Sequence[Path]) -> list[Sample]:
@@ -227,19 +197,11 @@ def _segmentation(
 ) -> SegmentationTraining:
     if recipe.guide.kind == "none":
         module = SegmentationTraining(recipe, samples, validation)
-        if getattr(module.network, "reads_tokens", False):
-            raise RecipeError(
-                f"the network of the recipe {recipe.name} reads tokens, its guide is 'none'; "
-                "expected a guide that makes them; set guide.kind and guide.name"
-            )
+        check_network(module.network, recipe)
         return module
     if recipe.guide.kind == "student":
         student = student_of(recipe)
-        if student.mpp != recipe.mpp:
-            raise RecipeError(
-                f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "
-                f"{recipe.mpp:g}, the recipe's; change mpp, or distil a student at it"
-            )
+        check_student(student, recipe)
         maps = _plain_tokens(student, samples) if recipe.plain_tokens else None
         return SegmentationTraining(recipe, samples, validation, maps, student)
     guide = _cached_guide(recipe.guide.name, recipe.guide.field_um, out)

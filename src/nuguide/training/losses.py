@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nuguide.errors import RecipeError
+
 if TYPE_CHECKING:
     from nuguide.training.recipe_parts import Losses
 
@@ -181,7 +183,9 @@ def terms(
     Parameters
     ----------
     outputs : dict
-        A network's logits by head; in mode ``distil`` also the ``tokens`` it predicts.
+        A network's logits by head; with deep supervision also ``<head>_2`` and so on, (B, channels,
+        H, W) each, and with the classification-guided module ``classification``, (B, 2); in mode
+        ``distil`` the ``tokens`` it predicts.
     batch : dict
         ``nuclei`` (B, H, W), and as outputs and weights need them ``distance`` (B, H, W),
         ``offsets`` (B, 2, H, W) and ``closeness`` (B, H, W), see ``nuguide.training.targets``,
@@ -195,7 +199,44 @@ def terms(
     -------
     dict of Tensor
         Each term by its name in ``Losses``, not yet weighted.
+
+    Raises
+    ------
+    RecipeError
+        If a classification would have no loss.
+
+    Notes
+    -----
+    Under deep supervision each term is its sum over all scales, and the cross-entropy (or focal
+    loss) of the classification is added to that of the pixels: U-Net3+ (Huang et al., ICASSP 2020,
+    sections 2.2 and 2.3) has one loss for all stages, and gives none of them a weight of its own.
     """
+    parts = [_of_scale(scale, batch, weights) for scale in _scales(outputs)]
+    if "classification" in outputs:
+        parts.append(_of_image(outputs["classification"], batch["nuclei"], weights))
+    found: dict[str, Tensor] = {}
+    for part in parts:
+        for name, value in part.items():
+            found[name] = found[name] + value if name in found else value
+    if "tokens" in outputs and tokens is not None and weights.tokens:
+        predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
+        found["tokens"] = token_error(predicted, standardised(tokens))
+    return found
+
+
+def _scales(outputs: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Sort outputs by scale, each by head: those without a number, then ``_2`` and so on."""
+    scales: dict[str, dict[str, Tensor]] = {"": {}}
+    for key, logits in outputs.items():
+        head, _, level = key.partition("_")
+        scales.setdefault(level, {})[head] = logits
+    return list(scales.values())
+
+
+def _of_scale(
+    outputs: dict[str, Tensor], batch: dict[str, Tensor], weights: "Losses"
+) -> dict[str, Tensor]:
+    """Compute the terms of the heads at one scale."""
     truth = batch["nuclei"]
     heavier = 1 + weights.boundary * batch["closeness"] if weights.boundary else None
     classes: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -217,7 +258,25 @@ def terms(
         found["offsets"] = offset_error(outputs["offsets"], batch["offsets"], truth)
     if "types" in outputs and weights.types:
         found["types"] = type_error(outputs["types"], batch["types"])
-    if "tokens" in outputs and tokens is not None and weights.tokens:
-        predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
-        found["tokens"] = token_error(predicted, standardised(tokens))
+    return found
+
+
+def _of_image(logits: Tensor, truth: Tensor, weights: "Losses") -> dict[str, Tensor]:
+    """Compute the terms of a classification, (B, 2): does the crop hold any nucleus?
+
+    The softmax of two logits has its even chance where their argmax, the gate, turns.
+    """
+    some = truth.flatten(1).amax(1)[:, None, None]
+    kinds: dict[str, Callable[[Tensor, Tensor], Tensor]]
+    kinds = {"cross_entropy": cross_entropy, "focal": focal}
+    found = {
+        name: loss(logits[..., None, None], some)
+        for name, loss in kinds.items()
+        if getattr(weights, name)
+    }
+    if not found:
+        raise RecipeError(
+            "classification_guided has no loss: cross_entropy and focal are 0; expected a weight "
+            "of one, or the gate stays as it was drawn; set losses.cross_entropy"
+        )
     return found

@@ -31,7 +31,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_packaged_grid_makes_recipes_whose_networks_can_be_built(name: str):
     grid = read_grid(name)
-    plan = list(planned(grid, "small"))
+    plan = planned(grid, "small")
     assert len(plan) == len(grid.variants) * len(grid.seeds)
     for each in plan:
         options = each.recipe.network.options
@@ -72,7 +72,7 @@ def test_a_row_of_the_core_is_the_recipe_of_the_same_changes_by_hand():
 
 
 def test_runs_come_seed_by_seed_and_bear_their_variants_name(tmp_path: Path):
-    plan = list(planned(read_grid(written(tmp_path, MINE)), "small"))
+    plan = planned(read_grid(written(tmp_path, MINE)), "small")
     assert [each.recipe.name for each in plan] == ["none-s3", "wide-s3", "none-s1", "wide-s1"]
     assert [each.variant for each in plan] == ["none", "wide", "none", "wide"]
     assert [each.recipe.seed for each in plan] == [3, 3, 1, 1]
@@ -110,16 +110,19 @@ def test_a_wrong_grid_is_one_clear_line(tmp_path: Path, old: str, new: str, said
 def test_a_wrong_recipe_of_a_variant_is_found_before_anything_is_trained(tmp_path: Path):
     grid = read_grid(written(tmp_path, MINE.replace("set.steps", "set.stpes")))
     with pytest.raises(RecipeError, match="stpes is unknown"):
-        list(planned(grid, "small"))
+        planned(grid, "small")
     with pytest.raises(RecipeError, match="expected that of a segmentation"):
-        list(
-            planned(
-                read_grid(
-                    written(tmp_path, 'reference = "a"\nseeds = [0]\nvariants.a.about = "a"')
-                ),
-                "student",
-            )
-        )
+        planned(read_grid(written(tmp_path, LONE)), "student")
+
+
+def test_some_variants_and_seeds_are_planned_alone(tmp_path: Path):
+    grid = read_grid(written(tmp_path, MINE))
+    names = [each.recipe.name for each in planned(grid, "small", only=["wide"], seeds=[1, 3])]
+    assert names == ["wide-s3", "wide-s1"]
+    with pytest.raises(RecipeError, match="--only names 'wdie'; did you mean wide"):
+        planned(grid, "small", only=["wide", "wdie"])
+    with pytest.raises(RecipeError, match="--seed names 7; expected of 3, 1"):
+        planned(grid, "small", seeds=[1, 7])
 
 
 def test_an_unknown_name_lists_the_known():

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import torch
 
 from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
-from nuguide.errors import InputError, RecipeError
+from nuguide.errors import InputError, ModelError, RecipeError
 from nuguide.training.finish import load_student
 from nuguide.training.gpu import pack as packing
+from nuguide.training.gpu.__main__ import main
 from nuguide.training.gpu.pack import pack
 from nuguide.training.gpu.plan import as_recipe, read_pack
 from nuguide.training.gpu.tissue import build_guide, read_tissue, read_validation
@@ -74,7 +76,15 @@ def test_a_pack_that_is_too_large_is_refused(recipes, data: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "change", [{"split": "train"}, {"balanced": True}, {"mpp": 0.25}, {"name": "plain"}]
+    "change",
+    [
+        {"split": "train"},
+        {"n_images": 1},
+        {"balanced": True},
+        {"mpp": 0.25},
+        {"augmentation": {"scale": [1.0, 2.0]}},
+        {"name": "plain"},
+    ],
 )
 def test_recipes_that_need_different_data_are_packed_apart(
     recipes, make_segmentation, data: Path, tmp_path: Path, change: dict
@@ -126,6 +136,105 @@ def test_what_is_not_done_on_a_gpu_machine_is_refused(
 ):
     with pytest.raises(RecipeError, match=said):
         pack([make_segmentation(**changes)], data, tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def cross(**options) -> dict:
+    """Return changes that make a recipe's network read tokens."""
+    return {
+        "network": {
+            "architecture": "eunet3plus",
+            "options": {"width": 2, "fusion": "cross", "fusion_level": 3, "window": 4} | options,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        (cross(), RecipeError, "the network of the recipe quick reads tokens, its guide is 'none'"),
+        (cross(windwo=4), ModelError, "did you mean window"),
+        (cross(fusion_level=9), ModelError, "cannot be built"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused_before_it_travels(
+    make_segmentation, data: Path, tmp_path: Path, changes: dict, error: type, said: str
+):
+    with pytest.raises(error, match=said):
+        pack([make_segmentation(**changes)], [data], tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_student_of_another_scale_is_refused_before_it_travels(
+    make_guided, student_run: Path, data: Path, tmp_path: Path
+):
+    with pytest.raises(RecipeError, match=r"reads 0\.5 um/px; expected 0\.25, the recipe's"):
+        pack([make_guided(student_run, mpp=0.25)], [data], tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_one_image_of_validation_cannot_be_shuffled(make_segmentation, data: Path, tmp_path: Path):
+    guide = {"kind": "named", "name": "tinyvit-sam"}
+    recipe = make_segmentation(guide=guide, guide_control="shuffled", **cross())
+    with pytest.raises(InputError, match="1 image cannot be given the tokens of another"):
+        pack([recipe], [data], tmp_path / "pack")
+
+
+GRID = """
+reference = "narrow"
+seeds = [0, 1]
+set = { crop_px = 32, batch = 2 }
+[variants.narrow]
+about = "two channels"
+set."network.options.width" = 2
+[variants.wide]
+about = "three channels"
+set."network.options.width" = 3
+"""
+
+
+def packed_from(monkeypatch, *arguments: str) -> int:
+    """Call the command as a user does; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["train_gpu", "pack", "small", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> str:
+    path = tmp_path / "grid.toml"
+    path.write_text(GRID)
+    return str(path)
+
+
+def test_some_runs_of_a_grid_are_packed(monkeypatch, grid: str, data: Path, tmp_path: Path):
+    choice = ("--grid", grid, "--only", "wide", "--seed", "1")
+    folders = ("--data", str(data), "--out", str(tmp_path / "pack"))
+    assert packed_from(monkeypatch, *choice, *folders) == 0
+    assert [each.name for each in read_pack(tmp_path / "pack").recipes] == ["wide-s1"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (("--only", "narrow", "--only", "wdie"), "--only names 'wdie'; did you mean wide"),
+        (("--seed", "0", "--seed", "7"), "--seed names 7; expected of 0, 1"),
+        (("--only", "wide"), "--only or --seed stands without a grid"),
+        (("--seed", "1"), "--only or --seed stands without a grid"),
+    ],
+)
+def test_a_wrong_choice_is_one_line_and_exit_code_two(
+    monkeypatch, grid: str, data: Path, tmp_path: Path, capsys, choice: tuple[str, ...], said: str
+):
+    chosen = ("--grid", grid) if "names" in said else ()
+    folders = ("--data", str(data), "--out", str(tmp_path / "pack"))
+    assert packed_from(monkeypatch, *chosen, *choice, *folders) == 2
+    captured = capsys.readouterr().err
+    assert said in captured
+    assert captured.count("\n") == 1
     assert not (tmp_path / "pack").exists()
 
 

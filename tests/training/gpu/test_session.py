@@ -3,6 +3,7 @@
 import json
 import shutil
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,16 @@ from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
+from nuguide.training.finish import best_path, load_student
 from nuguide.training.fit import fit
 from nuguide.training.gpu.__main__ import seconds
 from nuguide.training.gpu.augmentation import Draws
+from nuguide.training.gpu.pack import pack
 from nuguide.training.gpu.plan import read_pack
 from nuguide.training.gpu.run import Run
 from nuguide.training.gpu.scoring import decode_there
 from nuguide.training.gpu.session import run_session, share_of
+from nuguide.training.gpu.state import StateFile
 from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
 from nuguide.training.gpu.unpack import unpack
 from nuguide.training.progress import is_finished, seconds_trained, steps_done
@@ -101,6 +105,24 @@ def test_the_model_scores_here_what_it_scored_there(
         assert here["dice_foreground"] == pytest.approx(image["dice_foreground"], abs=0.02)
 
 
+def test_a_student_that_has_changed_meanwhile_is_refused(
+    trained: Path, student_run: Path, tmp_path: Path
+):
+    plain, guided = json.loads((trained / "scores.json").read_text())
+    assert plain["student_sha256"] is None
+    assert guided["student_sha256"] == load_student(student_run).sha256
+    own = best_path(student_run).read_bytes()
+    again = torch.load(best_path(student_run), weights_only=True)
+    again["state_dict"]["student.head.bias"] += 1
+    torch.save(again, best_path(student_run))
+    with pytest.raises(
+        InputError, match=r"guided was trained with the student of sha256 \w{64}, and"
+    ):
+        unpack(trained, tmp_path / "runs")
+    best_path(student_run).write_bytes(own)
+    assert not (tmp_path / "runs" / "guided").exists()
+
+
 def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Path, monkeypatch):
     said: list[str] = []
     folders = (packed, tmp_path / "runs", tmp_path / "out")
@@ -118,6 +140,93 @@ def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Pa
     before = (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns
     run_session(*folders, 60.0, run_seconds=1.0, say=said.append)
     assert (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns == before, "finished is finished"
+
+
+@pytest.fixture
+def make_state(make_segmentation, tmp_path: Path):
+    def make(data: str = "a" * 64, **changes) -> StateFile:
+        recipe = make_segmentation(**changes).model_dump(mode="json")
+        return StateFile(tmp_path / "quick.pt", recipe, data)
+
+    return make
+
+
+def test_a_state_belongs_to_its_recipe_and_its_data(make_state):
+    make_state().write({"best": None})
+    assert make_state().read()["best"] is None
+    with pytest.raises(
+        OutputError, match=r"of another recipe \(losses\.dice 1\.0, now 2\.0; seed 0"
+    ):
+        make_state(seed=7, losses={"dice": 2.0}).read()
+    with pytest.raises(
+        OutputError, match=r"other tissue or with another guide \(sha256 aaaaaaaaaaaa,"
+    ):
+        make_state("b" * 64).read()
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", b"\x80\x02", bytes(range(256)), None])
+def test_a_damaged_state_is_one_clear_line(make_state, content: bytes | None):
+    state = make_state()
+    state.write({"best": None})
+    state.path.write_bytes(state.path.read_bytes()[:400] if content is None else content)
+    with pytest.raises(InputError, match=r"quick\.pt cannot be read \(\w+\); expected the state"):
+        state.read()
+
+
+def test_a_state_of_another_version_is_one_clear_line(make_run):
+    run = make_run()
+    run._save()
+    assert make_run().progress.step == 0
+    content = run.state_file.read()
+    content["averaged"].popitem()
+    run.state_file.write(content)
+    with pytest.raises(InputError, match=r"state\.pt cannot be read \(RuntimeError\)"):
+        make_run()
+
+
+def test_a_pack_of_another_recipe_does_not_go_on_with_its_namesake(
+    packed: Path, recipes, make_segmentation, data_with_two_of_validation: Path, tmp_path: Path
+):
+    said: list[str] = []
+    folders = (tmp_path / "runs", tmp_path / "out")
+    run_session(packed, *folders, 90.0, by_steps=True, device="cpu", say=said.append)
+    scores = (tmp_path / "out" / "scores.json").read_bytes()
+    other = make_segmentation(name="plain", learning_rate=1e-4, seed=7)
+    before = make_segmentation(name="before")
+    pack([before, other], [data_with_two_of_validation], tmp_path / "pack")
+    with pytest.raises(
+        OutputError, match=r"plain\.pt is .*learning_rate 0\.01, now 0\.0001; seed 0"
+    ):
+        run_session(tmp_path / "pack", *folders, 90.0, by_steps=True, device="cpu")
+    assert (tmp_path / "out" / "scores.json").read_bytes() == scores
+    assert not (tmp_path / "runs" / "before.pt").exists(), "no time is spent first"
+    # The same recipe goes on, whatever else is packed beside it.
+    pack(recipes[:1], [data_with_two_of_validation], tmp_path / "pack")
+    run_session(tmp_path / "pack", *folders, 90.0, by_steps=True, device="cpu", say=said.append)
+    assert "plain: finished" in said[-1]
+
+
+def test_other_tissue_and_another_guide_are_told_from_the_runs_own(packed: Path):
+    own = read_pack(packed)
+    plain, guided = own.digest("plain"), own.digest("guided")
+    assert len({plain, guided}) == 2
+    key = next(key for key in own.arrays if key.endswith("head.weight"))
+    other_guide = replace(own, arrays=own.arrays | {key: own.arrays[key] + 1})
+    assert other_guide.digest("plain") == plain
+    assert other_guide.digest("guided") != guided
+    other_image = own.arrays["validation.1.image"].copy()
+    other_image[-1] ^= 1
+    other_tissue = replace(own, arrays=own.arrays | {"validation.1.image": other_image})
+    assert other_tissue.digest("plain") != plain
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"run_seconds": NaN}', '{"run_seconds": []}'])
+def test_a_damaged_budget_is_one_clear_line(packed: Path, tmp_path: Path, content: str):
+    (tmp_path / "budget.json").write_text(content)
+    with pytest.raises(
+        InputError, match=r"budget\.json cannot be read \(\w+: .*say them by --run-t"
+    ):
+        run_session(packed, tmp_path, tmp_path / "out", 60.0, device="cpu")
 
 
 def test_runs_by_steps_make_those_of_their_recipes(packed: Path, recipes, tmp_path: Path):
@@ -152,10 +261,11 @@ class NoScorer:
 @pytest.fixture
 def make_run(packed: Path, recipes, tmp_path: Path):
     def make(**changes) -> Run:
-        pack = read_pack(packed)
+        there = read_pack(packed)
         recipe = recipes[0].model_copy(update=changes)
-        tissue, scorer = read_tissue(pack, CPU), NoScorer(read_validation(pack))
-        return Run(recipe, tissue, None, scorer, 100.0, tmp_path / "state.pt")
+        tissue, scorer = read_tissue(there, CPU), NoScorer(read_validation(there))
+        state_file = StateFile(tmp_path / "state.pt", recipe.model_dump(), there.digest("plain"))
+        return Run(recipe, tissue, None, scorer, 100.0, state_file)
 
     return make
 

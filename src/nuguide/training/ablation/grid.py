@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -127,7 +127,14 @@ def read_grid(name_or_path: str | Path) -> Grid:
         raise RecipeError(f"{source}: {first_fault(error, 'grids')}; correct it") from error
 
 
-def planned(grid: Grid, recipe: str | Path, changes: Changes | None = None) -> Iterator[Planned]:
+def planned(
+    grid: Grid,
+    recipe: str | Path,
+    changes: Changes | None = None,
+    *,
+    only: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Planned]:
     """List the trainings of a grid, seed by seed, so that the first rows soon can be compared.
 
     Parameters
@@ -138,14 +145,19 @@ def planned(grid: Grid, recipe: str | Path, changes: Changes | None = None) -> I
         What the variants change; see ``read_recipe``.
     changes : dict, optional
         What is changed in all of them alike, after the grid.
+    only, seeds : sequence
+        These variants and seeds alone; empty: all.
 
     Raises
     ------
     RecipeError
-        If a recipe is refused, or is that of a distillation.
+        If a variant or seed is unknown, or a recipe is refused, or is that of a distillation.
     """
-    for seed in grid.seeds:
-        for name, variant in grid.variants.items():
+    _refuse_unknown(grid, only, seeds)
+    trainings = []
+    for seed in [each for each in grid.seeds if each in seeds] or grid.seeds:
+        for name in [each for each in grid.variants if each in only] or grid.variants:
+            variant = grid.variants[name]
             own = {"name": f"{name}-s{seed}", "seed": seed}
             made = read_recipe(recipe, {**grid.set, **variant.set, **(changes or {}), **own})
             if not isinstance(made, SegmentationRecipe):
@@ -153,4 +165,19 @@ def planned(grid: Grid, recipe: str | Path, changes: Changes | None = None) -> I
                     f"{recipe} is the recipe of a distillation; expected that of a segmentation; "
                     "name another"
                 )
-            yield Planned(name, made)
+            trainings.append(Planned(name, made))
+    return trainings
+
+
+def _refuse_unknown(grid: Grid, only: Sequence[str], seeds: Sequence[int]) -> None:
+    for name in only:
+        if name not in grid.variants:
+            raise RecipeError(
+                f"--only names {name!r}; {nearest_names(name, grid.variants)}; correct it"
+            )
+    for seed in seeds:
+        if seed not in grid.seeds:
+            raise RecipeError(
+                f"--seed names {seed}; expected of {', '.join(map(str, grid.seeds))}; name one of "
+                "these, or make a grid with more"
+            )

@@ -82,24 +82,26 @@ def _pack(chosen: argparse.Namespace) -> None:
     # Here, not above: the GPU machine has nothing of what these need.
     from nuguide.training.ablation.grid import planned, read_grid
     from nuguide.training.gpu.pack import pack
-    from nuguide.training.recipe import SegmentationRecipe
+    from nuguide.training.recipe import Recipe, SegmentationRecipe
     from nuguide.training.recipe_file import parsed_changes, read_recipe
 
-    changes = parsed_changes(chosen.set)
-    if chosen.grid is None:
-        made = [read_recipe(chosen.recipe, changes)]
+    changes, only, seeds = parsed_changes(chosen.set), chosen.only or (), chosen.seed or ()
+    made: list[Recipe]
+    if chosen.grid is not None:
+        trainings = planned(read_grid(chosen.grid), chosen.recipe, changes, only=only, seeds=seeds)
+        made = [each.recipe for each in trainings]
+    elif only or seeds:
+        raise InputError(
+            "--only or --seed stands without a grid; expected --grid, of whose runs they choose; "
+            "name a grid, or set a recipe's seed by --set seed=N"
+        )
     else:
-        made = [
-            each.recipe
-            for each in planned(read_grid(chosen.grid), chosen.recipe, changes)
-            if (not chosen.only or each.variant in chosen.only)
-            and (not chosen.seed or each.recipe.seed in chosen.seed)
-        ]
+        made = [read_recipe(chosen.recipe, changes)]
     recipes = [each for each in made if isinstance(each, SegmentationRecipe)]
     if not recipes:
         raise InputError(
-            "nothing is chosen to train; expected a segmentation's recipe, or variants and seeds "
-            "of the grid; check --only and --seed"
+            f"{chosen.recipe} is the recipe of a distillation; expected that of a segmentation; "
+            "name another"
         )
     size = pack(recipes, chosen.data, chosen.out)
     print(f"{len(recipes)} runs packed in {chosen.out}: {size / 2**20:.1f} MiB")

@@ -15,7 +15,10 @@ from nuguide.datasets.resampling import resampled
 from nuguide.errors import RecipeError
 from nuguide.files import make_folder, replacing
 from nuguide.guides import cache
+from nuguide.guides.controls import derangement
 from nuguide.guides.registry import Layout, guide_entry
+from nuguide.networks.registry import build_network
+from nuguide.training.checks import check_network, check_student
 from nuguide.training.finish import load_student
 from nuguide.training.fit import opened
 from nuguide.training.gpu.arrays import Unsigned, squeezed
@@ -49,28 +52,19 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
     Raises
     ------
     RecipeError
-        If the recipes need different data, one asks for what is not done there, a guide cannot
-        travel, or the pack becomes too large.
+        If the recipes need different data, one asks for what is not done there, network and guide
+        do not go together, a guide cannot travel, or the pack becomes too large.
+    ModelError
+        If a network cannot be built.
+    InputError
+        If tokens are to be shuffled among fewer than two images.
     """
-    first = recipes[0]
-    for recipe in recipes:
-        _refuse_unknown(recipe)
-    alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
-    if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
-        raise RecipeError(
-            "the recipes of a pack differ in split, n_images, balanced, mpp, zoom or share a name; "
-            "expected equal ones under different names; pack them apart"
-        )
-    for recipe in recipes:
-        heads = recipe.network.options.get("heads")
-        if recipe.losses.boundary or (isinstance(heads, tuple) and "types" in heads):
-            raise RecipeError(
-                f"the recipe {recipe.name} has a head 'types' or losses.boundary; expected "
-                "neither, since their targets do not travel; train it with nuguide train"
-            )
-    writer = _Writer()
+    _check(recipes)
+    first, writer = recipes[0], _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
     samples, validation, seen = opened(first, data)
+    if any(recipe.guide_control == "shuffled" for recipe in recipes):
+        derangement(min(len(samples), len(validation)))
     for number, sample in enumerate(samples):
         shown = resampled(sample, fit_mpp)
         writer.add_picture(f"fit.{number}.image", shown.image)
@@ -92,6 +86,20 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
     }
     return _write(plan, writer.arrays, out)
+
+
+def _check(recipes: Sequence[SegmentationRecipe]) -> None:
+    """Refuse recipes that cannot be trained together on a GPU machine, or not at all."""
+    for recipe in recipes:
+        _refuse_unknown(recipe)
+        # A lent machine's time is short: what cannot be built shall not come to light there.
+        check_network(build_network(recipe.network.architecture, **recipe.network.options), recipe)
+    alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
+    if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
+        raise RecipeError(
+            "the recipes of a pack differ in split, n_images, balanced, mpp, zoom or share a name; "
+            "expected equal ones under different names; pack them apart"
+        )
 
 
 def _refuse_unknown(recipe: SegmentationRecipe) -> None:
@@ -120,6 +128,12 @@ def _refuse_unknown(recipe: SegmentationRecipe) -> None:
         raise RecipeError(
             f"{recipe.name} has clip 0; expected a largest norm of the gradient on a GPU machine; "
             "set clip"
+        )
+    heads = recipe.network.options.get("heads")
+    if recipe.losses.boundary or (isinstance(heads, tuple) and "types" in heads):
+        raise RecipeError(
+            f"the recipe {recipe.name} has a head 'types' or losses.boundary; expected "
+            "neither, since their targets do not travel; train it with nuguide train"
         )
 
 
@@ -151,16 +165,20 @@ def _add_guide(writer: _Writer, recipe: SegmentationRecipe) -> dict[str, Any]:
     guide = recipe.guide
     if guide.kind == "none":
         return {"kind": "none"}
-    prefix = f"guide.{guide.kind}.{guide.name}."
+    about: dict[str, Any]
     if guide.kind == "student":
         student = load_student(Path(guide.name))
+        check_student(student, recipe)
         arrays = {key: value.numpy() for key, value in student.state_dict().items()}
-        options, field_um = student.options, None
+        # Which student travels: another may lie in its place when the network comes back.
+        about = {"options": student.options, "sha256": student.sha256}
+        prefix = f"guide.{student.sha256}."
     else:
-        arrays, options = _tinyvit(guide.name), {}
-        field_um = guide.field_um or guide_entry(guide.name).field_um
+        arrays = _tinyvit(guide.name)
+        about = {"field_um": guide.field_um or guide_entry(guide.name).field_um}
+        prefix = f"guide.{guide.name}."
     writer.arrays |= {prefix + key: value for key, value in arrays.items()}
-    return {"kind": guide.kind, "prefix": prefix, "options": options, "field_um": field_um}
+    return {"kind": guide.kind, "prefix": prefix} | about
 
 
 def _tinyvit(name: str) -> dict[str, NDArray[Any]]:

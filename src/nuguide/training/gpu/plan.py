@@ -1,16 +1,19 @@
 """What travels to the GPU: one file of data, one of plain values."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from nuguide.errors import InputError
+from nuguide.guides.weights import digest
 from nuguide.training.gpu.arrays import Unsigned, restored
 
 # The recipes were checked where they were packed; here there is no pydantic.
@@ -51,6 +54,19 @@ class Pack:
     def weights(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Return the arrays whose keys begin with ``prefix``, without it."""
         return {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+
+    def digest(self, run: str) -> str:
+        """Return a sha256 of what a run is trained and validated on: tissue, targets, its guide.
+
+        Other runs of the pack, and their guides, do not change it.
+        """
+        guide = self.values["guides"][run]
+        told = [self.values[key] for key in ("fit_mpp", "validation", "pictures")]
+        read = {key: self.arrays[key] for key in self.values["pictures"]}
+        if guide["kind"] != "none":
+            read |= self.weights(guide["prefix"])
+        weights = digest({key: torch.from_numpy(value) for key, value in read.items()})
+        return hashlib.sha256(json.dumps([told, guide, weights]).encode()).hexdigest()
 
 
 def read_pack(folder: Path) -> Pack:

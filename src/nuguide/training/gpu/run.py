@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +17,9 @@ from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
 from nuguide.training import losses
-from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.gpu.augmentation import Draws, crop_tokens, draw_batch
 from nuguide.training.gpu.scoring import Scorer, Scores, mean_of
+from nuguide.training.gpu.state import StateFile
 from nuguide.training.gpu.tissue import KnownTokens, Tissue, stacked, tokens_of
 from nuguide.training.hardware import chosen_precision, in_precision, training_layout
 from nuguide.training.schedule import rate
@@ -35,7 +34,6 @@ SAVE_SECONDS = 60.0
 """A run that is stopped loses at most so much."""
 
 _LOOK_EVERY = 10  # steps; reading a loss waits for the device
-_ADVICE = "give another --runs"
 
 State = dict[str, Tensor]
 
@@ -85,13 +83,18 @@ class Run:
         Holds the images of validation.
     budget : float or None
         Seconds of training that the schedule runs over; None: it runs over the recipe's steps.
-    state_file : Path
+    state_file : StateFile
         Where the run is kept; if it is there, the run goes on from it.
 
     Attributes
     ----------
     best : dict or None
         Averaged weights of the best validation so far.
+
+    Raises
+    ------
+    InputError, OutputError
+        If the state is damaged, or that of another run.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ class Run:
         guide: Guide | None,
         scorer: Scorer,
         budget: float | None,
-        state_file: Path,
+        state_file: StateFile,
     ):
         self.recipe, self.tissue, self.scorer = recipe, tissue, scorer
         self.budget, self.state_file = budget, state_file
@@ -128,7 +131,7 @@ class Run:
         self.best: State | None = None
         self._is_graph = False
         self._waiting: tuple[dict[str, float], State, list[Future[Scores]]] | None = None
-        if state_file.is_file():
+        if state_file.is_there:
             self._resume()
 
     @property
@@ -287,17 +290,14 @@ class Run:
             "best": self.best,
             "progress": copy.copy(self.progress).__dict__,
         }
-        write_checkpoint(content, self.state_file, _ADVICE)
+        self.state_file.write(content)
 
     def _resume(self) -> None:
-        content = torch.load(self.state_file, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(content["network"])
-        self.averaged.load_state_dict(content["averaged"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.best, self.progress = content["best"], Progress(**content["progress"])
-
-
-def best_weights(state_file: Path) -> State:
-    """Return the averaged weights of a run's best validation, on the CPU."""
-    best: State = torch.load(state_file, map_location="cpu", weights_only=True)["best"]
-    return best
+        content = self.state_file.read(self.device)
+        try:
+            self.network.load_state_dict(content["network"])
+            self.averaged.load_state_dict(content["averaged"])
+            self.optimiser.load_state_dict(content["optimiser"])
+            self.best, self.progress = content["best"], Progress(**content["progress"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # of another version
+            raise self.state_file.unreadable(error) from error

@@ -1,10 +1,11 @@
 """One call on the GPU machine: as many runs as the time holds, each going on where it was."""
 
 import json
+import math
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from nuguide.errors import InputError
 from nuguide.files import make_folder, replacing
 from nuguide.training.gpu.pieces import write_pieces
 from nuguide.training.gpu.plan import Pack, read_pack
-from nuguide.training.gpu.run import Run, best_weights
+from nuguide.training.gpu.run import Run
 from nuguide.training.gpu.scoring import Scorer, workers_for
+from nuguide.training.gpu.state import ADVICE, StateFile
 from nuguide.training.gpu.tissue import build_guide, read_tissue, read_validation
 
 SCORES_FILE = "scores.json"
@@ -72,11 +74,12 @@ def run_session(
     Raises
     ------
     NuguideError
-        If the pack is damaged, a folder cannot be written, or a loss is not finite.
+        If the pack or a state is damaged, a state is that of another run, a folder cannot be
+        written, or a loss is not finite.
     """
     ends = time.monotonic() + seconds - min(RESERVE, seconds / 4)
     chosen = _device(device)
-    make_folder(runs, "give another --runs")
+    make_folder(runs, ADVICE)
     names = [recipe.name for recipe in read_pack(folder).recipes]
     budget = None if by_steps else run_seconds
     if not by_steps and budget is None:
@@ -88,7 +91,7 @@ def run_session(
     for name in names:
         results.append(bench.train(name))
         say(_line(results[-1]))
-        _write(results, runs, out)
+        _write(results, bench.states, out)
 
 
 def share_of(seconds: float, runs: int) -> float:
@@ -110,21 +113,35 @@ class Bench:
         The ``time.monotonic()`` at which training stops.
     device : torch.device
         Where.
+
+    Raises
+    ------
+    InputError, OutputError
+        If the pack or a state is damaged, or a state is that of another run: before any training.
     """
 
     def __init__(
         self, folder: Path, runs: Path, budget: float | None, ends: float, device: torch.device
     ):
-        self.runs, self.budget, self.ends, self.device = runs, budget, ends, device
+        self.budget, self.ends, self.device = budget, ends, device
         self.pack = read_pack(folder)
+        self.states = {
+            values["name"]: StateFile(
+                runs / f"{values['name']}.pt", values, self.pack.digest(values["name"])
+            )
+            for values in self.pack.values["recipes"]
+        }
+        for state in self.states.values():
+            if state.is_there:
+                state.read()
         self.recipes = {recipe.name: recipe for recipe in self.pack.recipes}
         self.tissue = read_tissue(self.pack, self.device)
         self.validation = read_validation(self.pack)
 
     def train(self, name: str) -> Result:
         """Train a run until its budget or the time is used up; return what it reached."""
-        recipe, state_file = self.recipes[name], _state_file(self.runs, name)
-        if time.monotonic() > self.ends and not state_file.is_file():
+        recipe, state_file = self.recipes[name], self.states[name]
+        if time.monotonic() > self.ends and not state_file.is_there:
             return {"name": name, "finished": False}
         guide = build_guide(self.pack, recipe, self.device)
         workers = workers_for(os.cpu_count() or 1)
@@ -133,10 +150,6 @@ class Bench:
             if not run.is_finished:
                 run.train(self.ends)
         return _result(self.pack, run, self.device)
-
-
-def _state_file(runs: Path, name: str) -> Path:
-    return runs / f"{name}.pt"
 
 
 def _device(name: str) -> torch.device:
@@ -158,9 +171,22 @@ def _remembered(runs: Path, seconds: float) -> float:
     """Return the budget of the first call on these runs: the schedules go on by it."""
     file = runs / "budget.json"
     if file.is_file():
-        return float(json.loads(file.read_text(encoding="utf-8"))["run_seconds"])
-    with replacing(file, "give another --runs") as aside:
+        return _read_budget(file)
+    with replacing(file, ADVICE) as aside:
         aside.write_text(json.dumps({"run_seconds": seconds}), encoding="utf-8")
+    return seconds
+
+
+def _read_budget(file: Path) -> float:
+    try:
+        seconds = float(json.loads(file.read_text(encoding="utf-8"))["run_seconds"])
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"run_seconds {seconds}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{file} cannot be read ({type(error).__name__}: {error}); expected the seconds of a "
+            "run, as the first call wrote them; say them by --run-time"
+        ) from error
     return seconds
 
 
@@ -169,7 +195,8 @@ def _result(pack: Pack, run: Run, device: torch.device) -> Result:
     best = max(progress.history, key=lambda each: each["aji"], default=None)
     return {
         "name": run.recipe.name,
-        "recipe": next(r for r in pack.values["recipes"] if r["name"] == run.recipe.name),
+        "recipe": run.state_file.recipe,
+        "student_sha256": pack.values["guides"][run.recipe.name].get("sha256"),
         "finished": run.is_finished,
         "steps": progress.step,
         "seconds": progress.seconds,
@@ -206,11 +233,11 @@ def _line(result: Result) -> str:
     )
 
 
-def _write(results: Sequence[Result], runs: Path, out: Path) -> None:
+def _write(results: Sequence[Result], states: Mapping[str, StateFile], out: Path) -> None:
     """Write what there is after every run: a call may be cut short."""
     validated = [each["name"] for each in results if each.get("best")]
-    states = {name: best_weights(_state_file(runs, name)) for name in validated}
-    places = write_pieces(states, out)
+    best = {name: states[name].read()["best"] for name in validated}
+    places = write_pieces(best, out)
     rows = [{**each, "weights": places.get(each["name"], [])} for each in results]
     with replacing(out / SCORES_FILE, "give another --out") as aside:
         aside.write_text(json.dumps(rows, indent=1, allow_nan=False), encoding="utf-8")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from nuguide.errors import InputError
 from nuguide.faults import first_fault
@@ -41,7 +42,7 @@ def unpack(folder: Path, out: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If a file is missing or damaged, or a run was not finished.
+        If a file is missing or damaged, a run was not finished, or its student has changed.
     OutputError
         If a folder holds the run of another recipe or on other images, or cannot be written.
     """
@@ -60,6 +61,7 @@ def unpack(folder: Path, out: Path) -> list[Path]:
         seen = _seen(result, folder)
         if seen is not None:
             refuse_other_data(run, seen)
+        student = _student(recipe, result)
         state = read_pieces(folder, result["weights"], recipe.name)
         claim(run, recipe, seen)
         make_folder(best_path(run).parent, ADVICE)
@@ -67,9 +69,7 @@ def unpack(folder: Path, out: Path) -> list[Path]:
             "state_dict": {f"network.{key}": x for key, x in state.items()},
             PRECISION_KEY: result["precision"],
         }
-        if recipe.guide.kind == "student":
-            student = load_student(Path(recipe.guide.name)).state_dict()
-            checkpoint["state_dict"] |= {f"guide.{key}": x for key, x in student.items()}
+        checkpoint["state_dict"] |= {f"guide.{key}": x for key, x in student.items()}
         write_checkpoint(checkpoint, best_path(run), ADVICE)
         with replacing(run / TRAINED_FILE, ADVICE) as aside:
             aside.write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -89,6 +89,26 @@ def _seen(result: dict[str, Any], folder: Path) -> Seen | None:
             f"{folder / SCORES_FILE}: seen.{first_fault(error, 'runs')}; expected what was packed; "
             "fetch the files of the GPU machine again"
         ) from error
+
+
+def _student(recipe: SegmentationRecipe, result: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a recipe's student, none without one; refuse one that did not travel.
+
+    Raises
+    ------
+    InputError
+        If another student lies in its place by now.
+    """
+    if recipe.guide.kind != "student":
+        return {}
+    student, travelled = load_student(Path(recipe.guide.name)), result.get("student_sha256")
+    if student.sha256 != travelled:
+        raise InputError(
+            f"{recipe.name} was trained with the student of sha256 {travelled}, and in "
+            f"{recipe.guide.name} lies that of {student.sha256}; expected the one that was packed; "
+            "put it back, or pack and train with the new one under another name"
+        )
+    return student.state_dict()
 
 
 def _results(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,85 @@
+"""What must hold between a recipe, its data, its network and its guide before it is trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from nuguide.datasets.base import Sample
+from nuguide.datasets.opening import classes_of
+from nuguide.errors import RecipeError
+from nuguide.guides.student import StudentGuide
+from nuguide.training.recipe import SegmentationRecipe
+
+
+def check_network(network: nn.Module, recipe: SegmentationRecipe) -> None:
+    """Refuse a network that reads tokens where no guide makes them.
+
+    Raises
+    ------
+    RecipeError
+        If it does.
+    """
+    if recipe.guide.kind == "none" and getattr(network, "reads_tokens", False):
+        raise RecipeError(
+            f"the network of the recipe {recipe.name} reads tokens, its guide is 'none'; "
+            "expected a guide that makes them; set guide.kind and guide.name"
+        )
+
+
+def check_student(student: StudentGuide, recipe: SegmentationRecipe) -> None:
+    """Refuse a student that reads another um/px than the recipe's network.
+
+    Raises
+    ------
+    RecipeError
+        If it does.
+    """
+    if student.mpp != recipe.mpp:
+        raise RecipeError(
+            f"the student in {recipe.guide.name} reads {student.mpp:g} um/px; expected "
+            f"{recipe.mpp:g}, the recipe's; change mpp, or distil a student at it"
+        )
+
+
+def check_classes(
+    recipe: SegmentationRecipe, data: Path | Sequence[Path], samples: list[Sample]
+) -> None:
+    """Refuse data whose types are not those that the recipe names; it may leave them unnamed.
+
+    Raises
+    ------
+    RecipeError
+        If they are not.
+    """
+    if not recipe.classes:
+        return
+    named = classes_of(data)
+    if named and named != recipe.classes:
+        raise RecipeError(
+            f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "
+            f"{', '.join(recipe.classes)}; expected the same in the same order; change classes"
+        )
+    found = {int(sample.types.max()) for sample in samples if sample.types is not None}
+    if not found or max(found) > len(recipe.classes):
+        got = f"types up to {max(found)}" if found else "no types"
+        raise RecipeError(
+            f"the data have {got}, the recipe {recipe.name} has {len(recipe.classes)} classes; "
+            "expected types that it names; add a data set that has them, or leave out the head "
+            "'types', n_types and classes"
+        )
+
+
+def check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> None:
+    """Refuse a training of types alone where no image of validation has any.
+
+    Raises
+    ------
+    RecipeError
+        If none has.
+    """
+    if recipe.trains_types_alone and all(sample.types is None for sample in validation):
+        raise RecipeError(
+            f"the images of validation have no types, the recipe {recipe.name} trains nothing "
+            "else; expected a type map for one at least; add a data set that has them"
+        )
