@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -57,6 +58,27 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> N
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GuideError, match=name):
         read_state(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_whatever_bytes_are_wrong_only_a_guide_error_comes_out(
+    tmp_path: Path, zipped: bool
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=3):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged[: random.integers(1, 4 * len(whole))])
+        try:
+            read_state(path)
+        except GuideError:
+            refused += 1
+    assert refused > 50
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

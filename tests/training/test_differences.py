@@ -11,7 +11,7 @@ THERE = {"seed": 0, "start": None, "losses": {"dice": 1.0, "iou": 0.0}, "classes
         ({}, ""),
         ({"seed": 1}, "seed 0, now 1"),
         ({"losses": {"dice": 2.0, "iou": 0.0}}, "losses.dice 1.0, now 2.0"),
-        ({"start": {"model": "default"}}, "start None, now {'model': 'default'}"),
+        ({"start": {"model": "default"}}, "start.model None, now 'default'"),
         ({"new": 3}, "new None, now 3"),
         (
             {"seed": 1, "classes": [], "losses": {"dice": 2.0, "iou": 1.0}},

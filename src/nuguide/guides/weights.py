@@ -6,6 +6,7 @@ pickles are read with ``weights_only=True`` alone, sizes are bounded before anyt
 
 import hashlib
 import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +21,20 @@ State = dict[str, torch.Tensor]
 
 MAX_FILE_BYTES = 8 << 30
 """Largest weight file that is opened; SAM ViT-H with its decoder is 2.6 GB."""
+
+UNREADABLE = (
+    UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+"""What ``torch.load`` raises of damaged bytes."""
 
 _WRAPPERS = ("model_state", "state_dict", "model")
 
@@ -94,7 +109,7 @@ def _safetensors(path: Path) -> State:
 def _checkpoint(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         # torch's own text advises to unpickle without care: it is not passed on.
         raise GuideError(
             f"{path} cannot be read as plain weights ({type(error).__name__}); expected a whole "

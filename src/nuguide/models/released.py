@@ -9,7 +9,6 @@ import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nuguide.errors import ModelError
+from nuguide.guides.weights import UNREADABLE
 from nuguide.models.card import Card, GuideSpec, NetworkSpec, Options
 from nuguide.models.checkpoint import MAX_WEIGHT_BYTES, filled, refuse_nan
 from nuguide.models.model import Model, NamedGuide
@@ -236,15 +236,7 @@ def _checkpoint(path: Path) -> tuple[dict[str, Tensor], Any]:
             if unpacked > MAX_WEIGHT_BYTES:
                 raise ValueError(f"it unpacks to {unpacked} bytes")
         content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{path} cannot be read as plain weights ({reason}); expected a checkpoint of tensors "

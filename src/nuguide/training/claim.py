@@ -1,10 +1,10 @@
 """A run's folder belongs to one recipe and its images."""
 
 from pathlib import Path
-from typing import Any
 
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing
+from nuguide.training.differences import differences
 from nuguide.training.finish import recipe_of
 from nuguide.training.recipe import Recipe
 from nuguide.training.recipe_file import RECIPE_FILE
@@ -21,15 +21,10 @@ def refuse_another_run(out: Path, recipe: Recipe) -> None:
     """
     if not (out / RECIPE_FILE).is_file():
         return
-    there, here = (flattened(each.model_dump(mode="json")) for each in (recipe_of(out), recipe))
-    differing = sorted(key for key in there | here if there.get(key) != here.get(key))
-    if differing:
-        shown = "; ".join(
-            f"{key} {there.get(key)!r}, now {here.get(key)!r}" for key in differing[:3]
-        )
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    there, here = (each.model_dump(mode="json") for each in (recipe_of(out), recipe))
+    if differing := differences(there, here):
         raise OutputError(
-            f"{out} holds the run of another recipe ({shown}{more}); expected the same recipe or a "
+            f"{out} holds the run of another recipe ({differing}); expected the same recipe or a "
             "new folder; give another --out"
         )
 
@@ -67,14 +62,3 @@ def claim(out: Path, recipe: Recipe, seen: Seen | None) -> None:
         aside.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
     if seen is not None:
         keep_seen(out, seen)
-
-
-def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested tables as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

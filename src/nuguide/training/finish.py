@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from nuguide import __version__
 from nuguide.errors import RecipeError
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
+from nuguide.guides.weights import UNREADABLE
 from nuguide.models.card import Card, GuideSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model, NamedGuide
@@ -182,7 +182,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         # torch's own text advises to unpickle without care: it is not passed on.
         raise RecipeError(
             f"{path} cannot be read ({type(error).__name__}); expected a checkpoint of a run; "

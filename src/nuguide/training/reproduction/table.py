@@ -14,7 +14,7 @@ from nuguide.evaluation.seeds import RULE, crossed_mean
 from nuguide.files import make_folder, replacing
 from nuguide.training.ablation.rows import Found, Row
 from nuguide.training.ablation.table import check_alike
-from nuguide.training.claim import flattened
+from nuguide.training.differences import flattened
 from nuguide.training.reproduction.plan import Choice, plan_of, variant_of
 from nuguide.training.reproduction.published import NETWORKS, Figures, PublishedSet
 
