@@ -101,10 +101,13 @@ class ReleasedAugmentation(Part):
 class Losses(Part):
     """Weights of the terms of the loss; a term of weight 0 is not computed.
 
+    Of a network that is supervised at several scales each term is its sum over them.
+
     Attributes
     ----------
     cross_entropy, focal, dice, released_dice, iou, ms_ssim : float
-        Of the head ``nuclei``.
+        Of the head ``nuclei``; the first two also of a network's own answer whether a crop holds
+        any nucleus.
     boundary : float
         How much more a pixel between two nuclei that touch weighs in the cross-entropy; 0: all
         alike.
