@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import typer
+from PIL import Image
 
 from nuguide import __version__
 from nuguide.cli import main as program
@@ -146,6 +147,14 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_console_that_lacks_a_letter_gets_its_number(tmp_path):
+    image = tmp_path / "\u7d30\u80de.png"
+    Image.new("RGB", (64, 64), "white").save(image)
+    result = run("info", str(image), "--mpp", "0.5", PYTHONIOENCODING="cp1252")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\\u7d30\\u80de.png" in result.stdout
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     command = f"'{sys.executable}' -c 'from nuguide.cli.main import main; main()' --help"
     result = subprocess.run(

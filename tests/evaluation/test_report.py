@@ -135,7 +135,7 @@ def test_types_stand_in_a_table_of_their_own(sample: Sample, tmp_path):
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "Types of nuclei" in page.text
     (row,) = [row for row in page.rows if row[0] == "PQ, type 1"]
-    assert row[3] == ""
+    assert row[3] == "-"
     assert row[-1].endswith("type 1: epithelial")
 
 

@@ -12,6 +12,7 @@ from nuguide.evaluation.table import (
     interval_line,
     rule_line,
     score_table,
+    spread_of,
     title_of,
 )
 
@@ -53,8 +54,17 @@ def test_definitions_are_listed_one_a_line():
 def test_the_interval_says_what_was_drawn():
     assert "over 2 images; 10,000 draws" in interval_line(SCORES)
     one_patient = tuple(replace(image, origin="p") for image in SCORES.images)
-    line = interval_line(replace(SCORES, images=one_patient))
-    assert "over 1 patients or slides, each with all its images" in line
+    one = replace(SCORES, images=one_patient)
+    assert "no interval: one patient or slide" in interval_line(one)
+    third = replace(SCORES.images[0], name="c", origin="q")
+    two = replace(SCORES, images=(*one_patient, third))
+    assert "over 2 patients or slides, each with all its images" in interval_line(two)
+
+
+def test_one_image_has_neither_interval_nor_spread():
+    alone = Summary(0.61, 0.0, 0.61, 0.61, 1, "what AJI is; mean over images")
+    row = spread_of(replace(SCORES, images=SCORES.images[:1]), alone)
+    assert row == ("-", "-")
 
 
 def test_the_protocol_is_told_with_its_rules():
@@ -72,6 +82,7 @@ def test_a_pooled_score_has_no_spread():
         "0.400",
         "to",
         "0.600",
+        "-",
     ]
 
 

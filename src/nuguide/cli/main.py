@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 bad input or usage, 3 part of a batch failed, 130 interrupted.
 """
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -78,6 +79,7 @@ def main() -> None:
     A ``NuguideError`` is the input's fault: one line, no traceback, exit code 2. Everything else
     that escapes is a bug and keeps its traceback.
     """
+    _write_whatever_it_says()
     try:
         app()
     except NuguideError as error:
@@ -89,6 +91,13 @@ def main() -> None:
             typer.echo("interrupted", err=True)
         _flush_quietly()
         raise
+
+
+def _write_whatever_it_says() -> None:
+    """Let a name that the console's encoding lacks come out as escapes, not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _flush_quietly() -> None:

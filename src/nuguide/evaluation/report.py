@@ -9,7 +9,7 @@ from nuguide.evaluation.drawing import AMBIGUOUS, COLOURS, FALSE, MATCHED, MISSE
 from nuguide.evaluation.figures import distribution, forest, png
 from nuguide.evaluation.protocols import UNMASKED, ProtocolName
 from nuguide.evaluation.record import Scores
-from nuguide.evaluation.table import interval_line, rule_line, title_of
+from nuguide.evaluation.table import interval_line, rule_line, spread_of, title_of
 from nuguide.export.page import as_base64, page_templates, write_page
 
 _ADVICE = "name another file with --html"
@@ -70,6 +70,7 @@ def write_report(scores: Scores, worst: Worst, path: Path) -> None:
         distribution=as_base64(png(distribution(scores))),
         rule_line=rule_line(scores),
         interval_line=interval_line(scores),
+        spread_of=spread_of,
     )
     write_page(text, path, _ADVICE)
 

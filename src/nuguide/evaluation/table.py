@@ -4,7 +4,7 @@ from rich.table import Table
 
 from nuguide.evaluation.intervals import RESAMPLES
 from nuguide.evaluation.protocols import PROTOCOLS, UNMASKED
-from nuguide.evaluation.record import ORIGINS, Scores
+from nuguide.evaluation.record import ORIGINS, Scores, Summary
 
 TITLES = {
     "dice_foreground": "Dice, foreground",
@@ -45,6 +45,9 @@ def headline(scores: Scores) -> str:
 def interval_line(scores: Scores) -> str:
     """Return one line: what the intervals are, and what was drawn."""
     drawn = "images" if scores.unit == "image" else ORIGINS
+    if scores.n_units == 1:
+        one = "image" if scores.unit == "image" else "patient or slide"
+        return f"no interval: one {one} tells nothing of how much they differ"
     return f"95 % interval: percentile bootstrap over {scores.n_units} {drawn}; {RESAMPLES:,} draws"
 
 
@@ -61,9 +64,14 @@ def score_table(scores: Scores) -> Table:
     for heading in ("mean", "95 % interval", "std"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, row in scores.summaries.items():
-        spread = "" if row.std is None else f"{row.std:.3f}"
-        table.add_row(name, f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}", spread)
+        table.add_row(name, f"{row.mean:.3f}", *spread_of(scores, row))
     return table
+
+
+def spread_of(scores: Scores, row: Summary) -> tuple[str, str]:
+    """Word the interval and the standard deviation of one score; dashes where there is none."""
+    interval = f"{row.low:.3f} to {row.high:.3f}" if scores.n_units > 1 else "-"
+    return interval, "-" if row.std is None or row.n == 1 else f"{row.std:.3f}"
 
 
 def definition_lines(scores: Scores) -> list[str]:
