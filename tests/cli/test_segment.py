@@ -1,5 +1,6 @@
 """The verb segment as a person meets it: files, folders, and everything that can be wrong."""
 
+import csv
 import hashlib
 import json
 import os
@@ -142,7 +143,7 @@ def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_pat
     (images / "notes.txt").write_text("not an image")
     ran = run(images, "--mpp", 0.5, "-o", tmp_path / "out")
     assert ran.code == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b", "summary.csv"]
     assert "2 of 2 images done" in ran.out
 
 
@@ -155,6 +156,17 @@ def test_part_of_a_batch_failed(run: Run, picture: Path, tmp_path: Path) -> None
     assert ran.err.startswith("error: ")
     assert "bad.png" in ran.err
     assert not (tmp_path / "out" / "bad" / "run.toml").exists()
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        wrong, good = csv.DictReader(file)
+    assert "bad.png" in wrong["error"]
+    assert (wrong["nuclei"], good["error"]) == ("", "")
+    record = tomllib.loads((tmp_path / "out" / picture.stem / "run.toml").read_text())
+    height, width = imageio.v3.imread(picture).shape[:2]
+    assert float(good["area_mm2"]) == pytest.approx(height * width * 0.25 / 1e6, abs=1e-6)
+    assert int(good["nuclei"]) == record["found"]["nuclei"] > 0
+    density = int(good["nuclei"]) / float(good["area_mm2"])
+    assert float(good["nuclei_per_mm2"]) == pytest.approx(density, abs=0.01)
+    assert (good["mpp_um_per_px"], good["mpp_source"]) == ("0.5", "--mpp")
 
 
 def test_a_batch_of_which_all_failed_is_bad_input(run: Run, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def segment(
     from nuguide.models.registry import load
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch, plan_batch
+    from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
     from nuguide.segmentation.job import Settings, begin
     from nuguide.segmentation.outputs import Outputs
     from nuguide.slides.finding import find_images
@@ -173,6 +174,7 @@ def segment(
     if commercial_ok:
         require_commercial_use(loaded.card)
     loaded = with_backend(loaded, backend, device)
+    every: list[Ended] = []
     failed = 0
     with (
         _engine(loaded, model, device, memory, workers, scheduler) as engine,
@@ -182,6 +184,7 @@ def segment(
             pairs, lambda image, folder: begin(image, folder, loaded, settings), engine, progress
         )
         for ended in batch.run():
+            every.append(ended)
             if as_json:
                 typer.echo(json.dumps(_line(ended)))
             if isinstance(ended.outcome, NuguideError):
@@ -191,8 +194,11 @@ def segment(
                 failed += 1
             elif not as_json:
                 _report(ended.image, ended.outcome)
+    if len(pairs) > 1 and failed < len(pairs):
+        write_summary(every, out / SUMMARY_FILE)
     if len(pairs) > 1 and not as_json:
-        typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}")
+        table = f"; {SUMMARY_FILE} has a row for each" if failed < len(pairs) else ""
+        typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}{table}")
     if failed:
         raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
 

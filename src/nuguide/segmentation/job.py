@@ -16,6 +16,7 @@ from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
     opened_canvas,
+    searched_mm2,
     summary,
     write_outputs,
     write_page,
@@ -210,6 +211,7 @@ class Job:
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
         found = summary(self._folder) | {
+            "area_mm2": round(searched_mm2(self.slide, self._area.mask), 6),
             "seconds": round(tally.wall + stages["export"], 3),
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         }

@@ -185,17 +185,21 @@ def write_page(
         TISSUE_FILE: "Tissue that was looked at",
     }
     pictures = [(line, folder / name) for name, line in told.items() if (folder / name).exists()]
-    height, width = slide.shape
-    area = height * width * (slide.mpp / 1e3) ** 2 if tissue is None else tissue.area_mm2
     write_report(
         record,
         read_pieces(folder, MEASURED),
         pictures,
         folder / REPORT_FILE,
-        area_mm2=area,
+        area_mm2=searched_mm2(slide, tissue),
         types=types,
         warnings=slide.warnings,
     )
+
+
+def searched_mm2(slide: Slide, tissue: Tissue | None = None) -> float:
+    """Return the area that was looked at, mm2: that of the tissue, else of the whole image."""
+    height, width = slide.shape
+    return height * width * (slide.mpp / 1e3) ** 2 if tissue is None else tissue.area_mm2
 
 
 def _write_labels(

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.segmentation.area import Area, why_nothing
-from nuguide.segmentation.outputs import NUCLEI_FILE, Outputs, summary, write_outputs, write_page
+from nuguide.segmentation.outputs import (
+    NUCLEI_FILE,
+    Outputs,
+    searched_mm2,
+    summary,
+    write_outputs,
+    write_page,
+)
 from nuguide.segmentation.record import (
     RUN_FILE,
     Configuration,
@@ -96,7 +103,10 @@ class Result:
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
         write_outputs(folder, self.slide, outputs or Outputs(), self.labels, self.card.types)
-        found = summary(folder) | {"seconds": round(self.seconds, 3)}
+        found = summary(folder) | {
+            "area_mm2": round(searched_mm2(self.slide), 6),
+            "seconds": round(self.seconds, 3),
+        }
         if self.reason:
             found["reason"] = self.reason
         record = record_of(self.configuration, found, self.card, self.backend)
@@ -149,6 +159,12 @@ class Run:
     def median_area_um2(self) -> float:
         """Median area of the nuclei, um2; NaN if there is none."""
         return float(self._found.get("median_area_um2", float("nan")))
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Area that was looked at, mm2; None in runs of before it was written down."""
+        area = self._found.get("area_mm2", self.record["configuration"]["regions"].get("area_mm2"))
+        return None if area is None else float(area)
 
     @property
     def types(self) -> dict[str, int]:

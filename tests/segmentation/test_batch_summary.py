@@ -1,0 +1,47 @@
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from nuguide.errors import InputError
+from nuguide.segmentation.batch import Ended
+from nuguide.segmentation.batch_summary import write_summary
+from nuguide.segmentation.result import Run
+
+
+def run(name: str, types: dict[str, int], area_mm2: float | None) -> Run:
+    found = SimpleNamespace(
+        folder=Path("out") / name,
+        count=sum(types.values()),
+        types=types,
+        area_mm2=area_mm2,
+        median_area_um2=30.5,
+        mpp=0.25,
+        mpp_source="file",
+        seconds=1.5,
+    )
+    return cast(Run, found)
+
+
+def test_each_image_has_a_row_and_each_type_a_column(tmp_path: Path) -> None:
+    ended = [
+        Ended(Path("c.png"), InputError("c.png is damaged;\nexpected an image")),
+        Ended(Path("b.png"), run("b", {"round": 3, "long": 1}, 0.5)),
+        Ended(Path("a.png"), run("a", {"flat": 2}, None)),
+    ]
+    write_summary(ended, tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        first, second, third = csv.DictReader(file)
+    assert [first["image"], second["image"], third["image"]] == ["a.png", "b.png", "c.png"]
+    assert (second["nuclei"], second["nuclei_per_mm2"]) == ("4", "8.0")
+    assert (second["nuclei_round"], second["nuclei_long"], second["nuclei_flat"]) == ("3", "1", "")
+    assert (first["area_mm2"], first["nuclei_per_mm2"]) == ("", "")
+    assert third["error"] == "c.png is damaged; expected an image"
+    assert list(second)[-1] == "error"
+
+
+def test_an_image_without_nuclei_has_no_median(tmp_path: Path) -> None:
+    write_summary([Ended(Path("a.png"), run("a", {}, 0.5))], tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["nuclei"], row["median_area_um2"], row["nuclei_per_mm2"]) == ("0", "", "0.0")
