@@ -147,6 +147,14 @@ def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_pat
     assert "2 of 2 images done" in ran.out
 
 
+def test_nothing_is_written_among_the_images(run: Run, picture: Path) -> None:
+    before = sorted(picture.parent.iterdir())
+    ran = run(picture.parent, "--mpp", 0.5, "-o", picture.parent / ".." / picture.parent.name)
+    assert ran.code == 2
+    assert "is the folder of the images" in ran.err
+    assert sorted(picture.parent.iterdir()) == before
+
+
 def test_part_of_a_batch_failed(run: Run, picture: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(picture.read_bytes()[:200])
