@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,21 @@ def test_a_region_whose_file_was_lost_or_cut_is_not_done(tmp_path: Path, nuclei:
         assert set(ledger.done()) == {2}
         with pytest.raises(OutputError, match="same command again"):
             ledger.nuclei(1)
+
+
+def test_a_byte_that_changed_on_the_disk_does_not_change_a_nucleus(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    with Ledger(tmp_path, CONFIGURATION) as ledger:
+        ledger.add(0, Piece(nuclei), wall=0.0)
+        (file,) = (tmp_path / FRAGMENTS_FOLDER).iterdir()
+        whole = file.read_bytes()
+        for place in range(4, len(whole), 97):
+            changed = bytearray(whole)
+            changed[place] ^= 0xFF
+            file.write_bytes(changed)
+            with suppress(OutputError):
+                assert ledger.nuclei(0).equals(nuclei)  # of what says nothing about them
 
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:

@@ -150,7 +150,12 @@ class Ledger:
         with replacing(self._file(region)) as aside:
             # Read once, in full, and removed: fast matters more than small.
             pq.write_table(
-                nuclei, aside, compression="lz4", use_dictionary=False, write_statistics=False
+                nuclei,
+                aside,
+                compression="lz4",
+                use_dictionary=False,
+                write_statistics=False,
+                write_page_checksum=True,
             )
             # On the disk before its name is, and its name before its row.
             with aside.open("rb") as file:
@@ -173,8 +178,8 @@ class Ledger:
         if not size:
             return no_nuclei()
         try:
-            return pq.read_table(path).cast(CLAIMED)
-        except (OSError, pa.ArrowException) as fault:
+            return pq.read_table(path, page_checksum_verification=True).cast(CLAIMED)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as fault:
             raise OutputError(
                 f"{path} cannot be read ({' '.join(str(fault).split())}); expected the nuclei of a "
                 "region; remove that file and run the same command again"
