@@ -211,7 +211,7 @@ def _write_overview(
 ) -> None:
     """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
-    density = count_density(read_pieces(folder, COUNTED), size_um)
+    density = count_density(read_pieces(folder, COUNTED), size_um, tissue)
     area = None if tissue is None else tissue.area_mm2
     write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
     if tissue is not None:
