@@ -4,7 +4,7 @@
 
     NuguideError            exit code 2
     ├── InputError          an image, folder or file that cannot be read or makes no sense
-    │   └── ResolutionError um/px missing, not a number or out of range
+    │   └── ResolutionError um/px missing, not a number, out of range or too coarse
     ├── OutputError         a place that cannot be written, or holds another run
     ├── ModelError          an unknown model, a damaged or foreign checkpoint
     ├── GuideError          an unknown guide, missing or damaged guide weights
@@ -27,7 +27,7 @@ class InputError(NuguideError):
 
 
 class ResolutionError(InputError):
-    """The microns per pixel are missing, not a number or out of range."""
+    """The microns per pixel are missing, not a number, out of range or too coarse for a model."""
 
 
 class OutputError(NuguideError):

@@ -11,6 +11,12 @@ from nuguide.errors import ResolutionError
 MPP_RANGE = (0.05, 20.0)
 """Smallest and largest um/px that a microscope image of tissue can have."""
 
+COARSE, TOO_COARSE = 2.0, 4.0
+"""Times a model's um/px from which an image is doubtful, and beyond which it is refused."""
+
+OBJECTIVE_POWERS = (10.0, 20.0, 40.0, 60.0)
+"""Magnifications, which are easily given for um/px."""
+
 AskedMpp = float | Literal["estimate"]
 """What a user may ask for: um/px, or an estimate from nucleus size where a file tells none."""
 
@@ -56,6 +62,46 @@ def checked_mpp(value: object, source: str = "--mpp") -> float:
     if not (low <= mpp <= high):
         raise ResolutionError(
             f"{source} says {value!r} um/px; expected a number from {low} to {high}; "
-            "give the image's microns per pixel, for example --mpp 0.25 (40x) or --mpp 0.5 (20x)"
+            f"{_power_hint(mpp)}give the image's microns per pixel, for example --mpp 0.25 (40x) "
+            "or --mpp 0.5 (20x)"
         )
     return mpp
+
+
+def coarseness_warning(name: str, mpp: float, source: str, model_mpp: float) -> str:
+    """Return what is to be said of an image that is coarse for a model; empty if it is not.
+
+    Parameters
+    ----------
+    name : str
+        Of the image.
+    mpp, model_mpp : float
+        um/px of the image and of the model.
+    source : str
+        Where ``mpp`` came from.
+
+    Raises
+    ------
+    ResolutionError
+        If it is coarser than ``TOO_COARSE`` times the model's: what would be found are no nuclei.
+    """
+    times = mpp / model_mpp
+    if times <= COARSE:
+        return ""
+    is_coarse = f"{name} has {mpp:g} um/px ({source}), {times:.3g} times the model's {model_mpp:g}"
+    if times <= TOO_COARSE:
+        return (
+            f"{is_coarse}: nuclei are a few pixels wide, many will be missed or merged; use an "
+            "image of a finer scale, or give --mpp if you know better"
+        )
+    raise ResolutionError(
+        f"{is_coarse}; expected {TOO_COARSE * model_mpp:g} um/px or finer, for nuclei to be seen; "
+        f"{_power_hint(mpp)}use an image of a finer scale, or give the right --mpp"
+    )
+
+
+def _power_hint(mpp: float) -> str:
+    """Return a hint, for a message, where um/px look like an objective's power."""
+    if mpp not in OBJECTIVE_POWERS:
+        return ""
+    return f"{mpp:g} looks like an objective: um/px of 20x is about 0.5 and of 40x about 0.25; "

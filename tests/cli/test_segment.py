@@ -310,6 +310,31 @@ def test_another_run_in_the_folder_is_refused(run: Run, picture: Path, tmp_path:
     assert "done before" in again.out
 
 
+def test_overwriting_leaves_and_lists_no_file_of_the_run_before(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run(picture, "--mpp", 0.5, "-o", out, "--csv", "--labels", "zarr").code == 0
+    (out / "notes.txt").write_text("mine")
+    ran = run(picture, "--mpp", 0.4, "-o", out, "--overwrite", "--labels", "none")
+    assert ran.code == 0
+    own = sorted(name for name in RUN_FILES if name != "labels.tif")
+    assert sorted(path.name for path in out.iterdir()) == sorted([*own, "notes.txt"])
+    listed = ran.out.partition("  files ")[2].splitlines()[1:]
+    assert sorted(line.split()[0] for line in listed) == own
+
+
+def test_overwriting_spares_files_that_no_run_wrote(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "labels.tif"
+    mine.write_text("mine")
+    ran = run(picture, "--mpp", 0.5, "-o", tmp_path, "--overwrite", "--labels", "none")
+    assert ran.code == 0
+    assert mine.read_text() == "mine"
+    assert "labels.tif" not in ran.out
+
+
 def test_scripts_get_a_line_of_json_for_each_image(run: Run, picture: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("no image")

@@ -4,6 +4,7 @@ import pytest
 
 from nuguide.export.density import count_density
 from nuguide.nuclei.schema import empty_nuclei
+from nuguide.slides.tissue import Tissue
 
 
 def at(y_um: np.ndarray, x_um: np.ndarray) -> pa.Table:
@@ -28,6 +29,26 @@ def test_an_even_spread_has_one_density_up_to_the_edges() -> None:
     y, x = np.mgrid[5:1010:10, 5:530:10].reshape(2, -1).astype(float)
     density = count_density([at(y, x)], (1010.0, 530.0))
     assert density.per_mm2() == pytest.approx(10_000.0, rel=1e-6)
+
+
+def test_an_even_spread_has_one_density_up_to_the_edges_of_what_was_searched() -> None:
+    # The region's edges cut both the cells of 20 um and the squares of the spread.
+    mask = np.zeros((132, 157), np.bool_)
+    mask[41:97, 30:118] = True
+    tissue = Tissue(mask, 8.0, 0.0)
+    y, x = np.mgrid[2:1056:4, 2:1256:4].reshape(2, -1).astype(float)
+    inside = tissue.covers(y, x, 1.0)
+    density = count_density([at(y[inside], x[inside])], (1056.0, 1256.0), tissue)
+    searched = np.zeros((53, 63), np.bool_)
+    searched[328 // 20 : -(-776 // 20), 240 // 20 : -(-944 // 20)] = True
+    shown = density.per_mm2()
+    assert shown[searched] == pytest.approx(1e6 / 4**2, rel=0.03)
+    assert not shown[~searched].any()
+
+
+def test_where_nothing_was_searched_is_no_density() -> None:
+    nowhere = Tissue(np.zeros((40, 30), np.bool_), 8.0, 0.0)
+    assert not count_density([], (320.0, 240.0), nowhere).per_mm2().any()
 
 
 def test_no_nuclei_are_no_density() -> None:

@@ -135,6 +135,28 @@ def test_an_estimate_is_marked_wherever_it_goes(
         assert result.slide.warnings
 
 
+def test_an_image_too_coarse_for_the_model_is_refused(
+    tmp_path: Path, picture: Path, tissue: NDArray[np.uint8], model: Model
+) -> None:
+    with pytest.raises(ResolutionError, match="10 looks like an objective"):
+        nuguide.segment(picture, 10, model=model, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ResolutionError, match="expected 2 um/px or finer"):
+        nuguide.segment(tissue, 2.5, model=model)
+
+
+def test_a_coarse_image_is_segmented_with_a_warning(
+    tmp_path: Path, tissue: NDArray[np.uint8], model: Model
+) -> None:
+    part = tissue[:64, :64]
+    imageio.v3.imwrite(tmp_path / "part.png", part)
+    run = nuguide.segment(tmp_path / "part.png", 1.5, model=model, out=tmp_path / "out")
+    result = nuguide.segment(part, 1.5, model=model)
+    for warnings in (run.record["found"]["warnings"], result.slide.warnings):
+        (warning,) = warnings
+        assert "1.5 um/px" in warning
+
+
 def test_real_tissue_is_estimated_within_a_factor_of_1_4(shared: Path) -> None:
     image = shared / "data/monuseg2018/images/TCGA-18-5592-01Z-00-DX1.png"
     rgb = imageio.v3.imread(image)[:600, :600, :3]

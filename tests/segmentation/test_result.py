@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nuguide.errors import OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.batch import plan_batch
+from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.record import read_record
 from nuguide.segmentation.run import segment
 
@@ -98,6 +99,14 @@ def test_a_run_cut_short_does_not_look_whole(
     with pytest.raises(OutputError):
         result.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "run.toml").exists()
+
+
+def test_saving_over_another_run_leaves_none_of_its_files(
+    model: Model, tissue: Image, tmp_path: Path
+) -> None:
+    segment(tissue, 0.5, model=model).save(tmp_path, outputs=Outputs("zarr", csv=True))
+    segment(tissue, 0.25, model=model).save(tmp_path, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
 def test_a_place_that_cannot_be_made_is_refused_before_work(

@@ -280,5 +280,5 @@ def _report(image: Path, run: "Run") -> None:
         typer.echo(f"  warning      {warning}")
     typer.echo(f"  files        {run.folder}/")
     for name, what in FILES.items():
-        if (run.folder / name).exists():
+        if name in run.files:
             typer.echo(f"    {name:<17} {what}")

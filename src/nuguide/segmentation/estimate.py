@@ -18,7 +18,7 @@ from nuguide.slides.reader import Slide, open_slide
 from nuguide.slides.regions import Box
 from nuguide.slides.scale import Settled
 from nuguide.slides.tissue import find_tissue
-from nuguide.units import AskedMpp
+from nuguide.units import AskedMpp, coarseness_warning
 
 SOURCE = "estimate from nucleus size"
 
@@ -68,11 +68,31 @@ def open_scaled(path: str | Path, mpp: AskedMpp | None, model: Model) -> Slide:
     Raises
     ------
     InputError, ResolutionError
-        As ``open_slide`` and ``estimate_scale``.
+        As ``open_slide``, ``estimate_scale`` and ``check_scale``.
     """
     if mpp == "estimate":
-        return open_slide(path, estimate=lambda slide: estimate_scale(slide, model))
-    return open_slide(path, mpp)
+        slide = open_slide(path, estimate=lambda slide: estimate_scale(slide, model))
+    else:
+        slide = open_slide(path, mpp)
+    try:
+        return check_scale(slide, model)
+    except BaseException:
+        slide.close()
+        raise
+
+
+def check_scale(slide: Slide, model: Model) -> Slide:
+    """Return a slide after checking that its scale suits a model; a doubt joins its warnings.
+
+    Raises
+    ------
+    ResolutionError
+        If it is too coarse.
+    """
+    warning = coarseness_warning(slide.name, slide.mpp, slide.mpp_source, model.card.mpp)
+    if warning:
+        slide.warnings = (*slide.warnings, warning)
+    return slide
 
 
 def estimate_scale(slide: Slide, model: Model) -> Settled:

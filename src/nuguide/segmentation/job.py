@@ -11,11 +11,12 @@ from nuguide.networks.allocator import give_back_memory
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.joining import ArrayCanvas, join
-from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
+from nuguide.segmentation.ledger import Ledger, is_run, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
     opened_canvas,
+    remove_others,
     searched_mm2,
     summary,
     write_outputs,
@@ -89,12 +90,15 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         regions = asdict(cut) | area.configuration()
         configuration = configuration_of(slide, model, regions)
         check_folder(folder, configuration, overwrite=settings.overwrite)
-        files = settings.outputs.files(slide)
+        files = settings.outputs.files(slide, area.mask)
         if not settings.overwrite and is_finished(folder, configuration, files):
             remove_ledger(folder)  # the run may have been stopped just before it did
             slide.close()
-            return Run(folder, resumed=True)
+            return Run(folder, (*files, RUN_FILE), resumed=True)
         if settings.overwrite:
+            # Files of those names in a folder without a run are somebody's own.
+            if is_run(folder):
+                remove_others(folder, files, slide.path)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
         return Job(slide, folder, model, configuration, area, chosen, settings.outputs)
@@ -224,7 +228,8 @@ class Job:
         write_record(self._folder, record)
         self._ledger.close()
         remove_ledger(self._folder)
-        return Run(self._folder)
+        files = self._outputs.files(self.slide, self._area.mask)
+        return Run(self._folder, (*files, RUN_FILE))
 
     def close(self) -> None:
         """Let go of the folder, and of the image once nobody reads it; what is done stays done."""

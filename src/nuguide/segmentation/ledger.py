@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
-from nuguide.segmentation.record import Configuration, differences
+from nuguide.segmentation.record import RUN_FILE, Configuration, differences
 from nuguide.segmentation.region import CLAIMED, Piece, no_nuclei
 
 LEDGER_FILE = "ledger.sqlite"
@@ -225,6 +225,11 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(part, ignore_errors=True)
             else:
                 part.unlink(missing_ok=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a run lies in a folder, finished or not."""
+    return any((folder / name).exists() for name in (RUN_FILE, LEDGER_FILE))
 
 
 def remove_ledger(folder: Path) -> None:

@@ -23,6 +23,7 @@ from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
+from nuguide.files import unwritable
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
 from nuguide.slides.reader import THUMBNAIL_UM, Slide
 from nuguide.slides.tissue import Tissue
@@ -38,6 +39,19 @@ REPORT_FILE = "report.html"
 OVERLAY_FILE = "overlay.png"
 OVERVIEW_FILE = "overview.png"
 TISSUE_FILE = "tissue.png"
+
+KNOWN_FILES = (
+    GEOJSON_FILE,
+    NUCLEI_FILE,
+    CSV_FILE,
+    TIFF_FILE,
+    ZARR_FOLDER,
+    OVERLAY_FILE,
+    OVERVIEW_FILE,
+    TISSUE_FILE,
+    REPORT_FILE,
+)
+"""Whatever a run may write but its record."""
 
 Labels = Literal["auto", "zarr", "tiff", "none"]
 
@@ -64,8 +78,11 @@ class Outputs:
         names = {"auto": auto, "zarr": ZARR_FOLDER, "tiff": TIFF_FILE, "none": None}
         return names[self.labels]
 
-    def files(self, slide: Slide) -> tuple[str, ...]:
-        """Return the names of all files of a slide's folder but the record."""
+    def files(self, slide: Slide, tissue: Tissue | None = None) -> tuple[str, ...]:
+        """Return the names of all files of a slide's folder but the record.
+
+        ``tissue`` is what is looked at; None: the whole image.
+        """
         label_file = self.label_file(slide)
         return (
             GEOJSON_FILE,
@@ -73,8 +90,38 @@ class Outputs:
             *([CSV_FILE] if self.csv else []),
             *([label_file] if label_file else []),
             OVERVIEW_FILE if slide.streams else OVERLAY_FILE,
+            *([TISSUE_FILE] if slide.streams and tissue is not None else []),
             REPORT_FILE,
         )
+
+
+def remove_others(folder: Path, files: Sequence[str], image: Path | None) -> None:
+    """Remove what a run that is being replaced wrote and the new one, of ``files``, will not.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds a run; only ``KNOWN_FILES`` are touched.
+    files : sequence of str
+        Those of the new run.
+    image : Path or None
+        The new run's image, which stays: a label map may be segmented where it lies.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    for path in (folder / name for name in KNOWN_FILES if name not in files):
+        if not path.exists() or (image is not None and path.samefile(image)):
+            continue
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as fault:
+            raise unwritable(path, fault) from fault
 
 
 @contextmanager
@@ -164,7 +211,7 @@ def _write_overview(
 ) -> None:
     """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
-    density = count_density(read_pieces(folder, COUNTED), size_um)
+    density = count_density(read_pieces(folder, COUNTED), size_um, tissue)
     area = None if tissue is None else tissue.area_mm2
     write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
     if tissue is not None:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
 from nuguide.segmentation.area import Area, why_nothing
+from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
+    remove_others,
     searched_mm2,
     summary,
     write_outputs,
@@ -97,12 +99,15 @@ class Result:
         OutputError
             If the folder cannot be written, or holds another run.
         """
-        folder = Path(out)
+        folder, outputs = Path(out), outputs or Outputs()
         check_folder(folder, self.configuration, overwrite=overwrite)
+        # Files of those names in a folder without a run are somebody's own.
+        if overwrite and is_run(folder):
+            remove_others(folder, outputs.files(self.slide), self.slide.path)
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
-        write_outputs(folder, self.slide, outputs or Outputs(), self.labels, self.card.types)
+        write_outputs(folder, self.slide, outputs, self.labels, self.card.types)
         found = summary(folder) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
@@ -123,11 +128,14 @@ class Run:
     ----------
     folder : Path
         Where it lies.
+    files : tuple of str
+        Names of what the run was asked to write there; whatever else lies there is not its own.
     resumed : bool
         Whether it was finished before.
     """
 
     folder: Path
+    files: tuple[str, ...]
     resumed: bool = False
 
     @cached_property

@@ -21,7 +21,7 @@ from nuguide.segmentation.engine import LocalEngine, local_engine
 
 # Whoever asks for a segmentation also says where it runs.
 from nuguide.segmentation.engine import on_device as on_device
-from nuguide.segmentation.estimate import estimate_scale, open_scaled
+from nuguide.segmentation.estimate import check_scale, estimate_scale, open_scaled
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.planning import Cut, cut_for, plan
@@ -105,7 +105,7 @@ def segment(
     OutputError
         If ``out`` cannot be written or holds another run.
     ResolutionError
-        If its um/px are missing or out of range.
+        If its um/px are missing, out of range or too coarse for the model.
     ModelError
         If the model is unknown or damaged.
 
@@ -127,7 +127,7 @@ def segment(
             )
         moved = on_device(loaded, device)
         scale = estimate_scale(from_array(image, UNKNOWN), moved) if mpp == "estimate" else mpp
-        return segment_slide(from_array(image, scale), moved)
+        return segment_slide(check_scale(from_array(image, scale), moved), moved)
     if out is not None:
         return _segment_into(Path(image), Path(out), loaded, device, Settings(mpp))
     slide = open_scaled(image, mpp, on_device(loaded, device))
