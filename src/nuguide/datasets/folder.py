@@ -285,12 +285,14 @@ def _strangers(root: Path, rows: dict[str, Row], images: dict[str, Path]) -> lis
 
 
 def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | None) -> Sample:
+    binary = False
     if mask.suffix.lower() == ROI_SET:
         rgb = read_rgb(image)
         labels = rasterise(read_roi_set(mask), (rgb.shape[0], rgb.shape[1]))
     else:
         rgb, labels = read_pair(image, mask)
-        labels = numbered(labels)
+        binary = is_binary(labels)
+        labels = numbered(labels) if binary else labels
     classes = None if types is None else class_map(types, image, rgb.shape)
     blank = None if ignore is None else read_mask(ignore)
     if ignore is not None and blank is not None:
@@ -306,13 +308,17 @@ def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | 
         ignore=blank,
         source=row.source,
         mpp_estimated=row.mpp_estimated,
+        from_binary=binary,
     )
 
 
+def is_binary(labels: NDArray[np.int32]) -> bool:
+    """Tell whether a mask has a single value beside 0."""
+    return len(np.unique(labels[labels > 0])) == 1
+
+
 def numbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a label map as it is, and a binary mask with its connected parts numbered."""
-    if len(np.unique(labels[labels > 0])) != 1:
-        return labels
+    """Return a binary mask with its connected parts numbered."""
     return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
 
 
