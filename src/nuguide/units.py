@@ -60,10 +60,10 @@ def checked_mpp(value: object, source: str = "--mpp") -> float:
     except (TypeError, ValueError):
         mpp = math.nan
     if not (low <= mpp <= high):
+        got = "gives no um/px" if value is None else f"says {value!r} um/px"
         raise ResolutionError(
-            f"{source} says {value!r} um/px; expected a number from {low} to {high}; "
-            f"{_power_hint(mpp)}give the image's microns per pixel, for example --mpp 0.25 (40x) "
-            "or --mpp 0.5 (20x)"
+            f"{source} {got}; expected a number from {low} to {high}; {_power_hint(mpp)}"
+            "give the image's microns per pixel, for example 0.25 (40x) or 0.5 (20x)"
         )
     return mpp
 

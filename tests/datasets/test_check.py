@@ -41,7 +41,7 @@ def test_sound_replicas_are_counted_and_found_sound(tmp_path: Path, kind: str):
     truths = write(tmp_path)
     report = report_on(tmp_path)
     assert report.usable
-    assert {p for _, p, _ in problems(report)} <= {"size of nuclei"}
+    assert {p for _, p, _ in problems(report)} <= {"size of nuclei", "binary mask"}
     assert len(report.images) == images
     nuclei = sum(int(truth.labels.max()) for truth in truths.values())
     assert sum(facts.nuclei for facts in report.images) == nuclei
@@ -49,6 +49,18 @@ def test_sound_replicas_are_counted_and_found_sound(tmp_path: Path, kind: str):
     assert sum(n for n, _ in report.counts("organ").values()) == images
     types = report.counts("type")
     assert sum(n for _, n in types.values()) == (nuclei if types else 0)
+
+
+def test_a_binary_mask_is_told_by_file(tmp_path: Path):
+    write_folder(tmp_path, "abc")
+    alone = np.zeros((64, 64), np.uint16)
+    alone[20:30, 20:30] = 1
+    write_picture(tmp_path / "masks" / "c.tif", alone)
+    report = report_on(tmp_path)
+    found = [f for f in report.findings if f.problem == "binary mask"]
+    assert [(f.severity, f.file) for f in found] == [("warning", "b")]
+    pieces = next(facts.nuclei for facts in report.images if facts.name == "b")
+    assert f"touching nuclei become one; {pieces} pieces; expected" in found[0].text
 
 
 def test_classes_are_counted_by_nucleus(tmp_path: Path):
@@ -83,6 +95,7 @@ def test_every_fault_is_told_by_file(tmp_path: Path):
         ("error", "image without mask", "f.png"),
         ("error" if apart else "warning", "duplicate", "h"),
         ("warning", "mask without image", "z.tif"),
+        ("warning", "binary mask", "h"),
     }
     texts = {f.file: f.text for f in report.findings}
     assert "is 64 x 60 px; expected 64 x 64 px" in texts["a"]

@@ -73,10 +73,53 @@ def test_two_pictures_of_one_stem_are_refused(plain_folder: Path, write_picture,
         open_dataset(plain_folder, mpp=0.5)
 
 
-@pytest.mark.parametrize("mpp", [None, 0.0, float("nan"), 50.0])
-def test_a_scale_is_required(plain_folder: Path, mpp: float | None):
-    with pytest.raises(ResolutionError, match="--mpp"):
+@pytest.mark.parametrize("mpp", [0.0, float("nan"), 50.0])
+def test_a_scale_that_cannot_be_is_refused(plain_folder: Path, mpp: float):
+    with pytest.raises(ResolutionError, match="--mpp says"):
         open_dataset(plain_folder, mpp=mpp)
+
+
+def test_without_a_scale_the_index_is_named(plain_folder: Path):
+    with pytest.raises(
+        ResolutionError, match=r"a\.png has no um/px; expected .*index\.csv"
+    ) as error:
+        open_dataset(plain_folder)
+    assert "None" not in str(error.value)
+
+
+def test_the_index_of_the_page_on_training_is_read(tmp_path: Path):
+    page = Path(__file__).parents[2] / "docs" / "training.md"
+    lines = [line.strip() for line in page.read_text(encoding="utf-8").splitlines()]
+    start = lines.index("name,mpp,split,organ,patient,source")
+    write_folder(tmp_path, ("a1", "a2", "b1", "c1"))
+    (tmp_path / "index.csv").write_text("\n".join(lines[start : start + 5]) + "\n")
+    assert recognise(tmp_path).findings == ()
+    counts = {part: len(open_dataset(tmp_path, part)) for part in ("fit", "validation", "test")}
+    assert counts == {"fit": 2, "validation": 1, "test": 1}
+    assert [sample.mpp for sample in open_dataset(tmp_path)] == [0.25, 0.25, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("stem,mpp\na,0.25\n", "begins with 'stem,mpp'; expected columns divided by commas"),
+        ("name;mpp\na;0.25\n", "begins with 'name;mpp'; expected columns divided by commas"),
+        ("", "begins with ''; expected columns"),
+        ("Name,MPP\na,0.25\n", "has a column 'Name'; expected 'name'"),
+        ("name, mpp\na,0.25\n", "has a column ' mpp'; expected 'mpp'"),
+        ("name,mpp\na,0.25\na.png,0.5\n", "line 3, names a again; expected one row"),
+    ],
+)
+def test_an_index_that_is_not_understood_is_refused(plain_folder: Path, table: str, said: str):
+    (plain_folder / "index.csv").write_text(table)
+    with pytest.raises(DataSetError, match=said) as error:
+        open_dataset(plain_folder, mpp=0.5)
+    assert "\n" not in str(error.value)
+
+
+def test_other_columns_of_the_index_are_left_alone(plain_folder: Path):
+    (plain_folder / "index.csv").write_text("stain,name,mpp\nHE,a,0.25\nHE,b,0.5\n")
+    assert [sample.mpp for sample in open_dataset(plain_folder)] == [0.25, 0.5]
 
 
 def test_the_index_tells_scale_split_organ_patient_and_slide(tmp_path: Path):

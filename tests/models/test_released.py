@@ -198,6 +198,14 @@ def test_a_foreign_checkpoint_is_one_line_and_runs_nothing(
     assert not (tmp_path / "pickle-was-run").exists()
 
 
+def test_a_picture_is_no_checkpoint_and_unpickling_it_is_not_advised(tmp_path: Path) -> None:
+    path = tmp_path / "lung.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    with pytest.raises(ModelError, match="cannot be read as plain weights") as raised:
+        load_released(path, CONFIG)
+    assert "weights_only" not in str(raised.value)
+
+
 def test_more_or_fewer_keys_or_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "best_model.pth"
     state = published_state()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nuguide.errors import ModelError
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import ARCHITECTURES, build_network
 
@@ -61,6 +62,20 @@ def settle(network: nn.Module, image: Tensor, tokens: Tensor) -> nn.Module:
 
 def test_every_network_is_under_contract() -> None:
     assert {architecture for architecture, _ in VARIANTS.values()} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("width", [0, -2])
+def test_no_network_is_without_width(architecture: str, width: int) -> None:
+    with pytest.raises(ModelError, match=f"width {width}; expected 1 or more"):
+        build_network(architecture, width=width)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_size_that_torch_refuses_is_one_line(architecture: str) -> None:
+    with pytest.raises(ModelError, match="cannot be built") as error:
+        build_network(architecture, width=2, heads=("nuclei", "types"), n_types=-1)
+    assert "\n" not in str(error.value)
 
 
 def test_gives_finite_logits_of_every_head_at_the_images_own_size(

@@ -157,6 +157,8 @@ def test_a_file_is_read_by_its_path(tmp_path: Path):
         ({"steps": "many"}, "steps: .*'many'"),
         ({"steps": 0}, "steps: .*'0'"),
         ({"batch": -1}, "batch: "),
+        ({"batch": 100_000}, "batch: .*less than or equal to 1024.*'100000'"),
+        ({"crop_px": 100_000}, "crop_px: .*less than or equal to 2048.*'100000'"),
         ({"mpp": 50.0}, "mpp: "),
         ({"learning_rate": float("nan")}, "learning_rate: "),
         ({"ema": 1.0}, "ema: "),
@@ -196,8 +198,28 @@ def test_a_students_shape_is_checked(key: str, value):
     assert f"student.{key}" in refusal("student", {f"student.{key}": value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"foo": 3}, "--set foo: foo is unknown"),
+        ({"foo.bar": 3}, "--set foo.bar: foo is unknown"),
+        ({"seed": 1, "augmentation.scale": [1.0, "x"]}, "--set augmentation.scale: "),
+        ({"augmentation.upright": True}, "--set augmentation.upright: augmentation: upright and"),
+        ({"guide_control": "zeroed"}, "default.toml, changed by --set: guide_control is 'zeroed'"),
+    ],
+)
+def test_what_was_set_is_not_blamed_on_the_file(changes: dict, said: str):
+    assert said in refusal("default", changes)
+
+
+def test_a_fault_of_the_file_is_not_blamed_on_what_was_set(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text('kind = "distillation"\nname = "mine"\nfoo = 1\n')
+    assert refusal(path, {"seed": 3}).startswith(f"{path}: foo is unknown")
+
+
 def test_a_missing_kind_or_network_is_named():
-    with pytest.raises(RecipeError, match="kind"):
+    with pytest.raises(RecipeError, match="test: kind is missing; expected segmentation or dist"):
         checked_recipe({"name": "x"}, "test")
     with pytest.raises(RecipeError, match="network: Field required"):
         checked_recipe({"kind": "segmentation", "name": "x"}, "test")

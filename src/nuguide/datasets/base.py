@@ -37,6 +37,9 @@ class Sample:
         (H, W) uint8 class of each pixel, 0 = background.
     ignore : ndarray or None
         (H, W) bool, True where the annotation is ambiguous.
+    from_binary : bool
+        True where the instances are the connected parts of a binary mask, so that nuclei that
+        touch are one.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Sample:
     ignore: NDArray[np.bool_] | None = None
     source: str = ""
     mpp_estimated: bool = False
+    from_binary: bool = False
 
     @property
     def origin(self) -> str:

@@ -102,6 +102,10 @@ def _wrong_in_image(sample: Sample, facts: ImageFacts) -> Iterator[Finding]:
     if facts.nuclei == 0:
         yield _warn("no nuclei", sample.name, "its mask is empty", "at least one nucleus")
         return
+    # A label map of a single nucleus has one value too, and is sound.
+    if sample.from_binary and facts.nuclei > 1:
+        got = f"binary mask: touching nuclei become one; {facts.nuclei} pieces"
+        yield _warn("binary mask", sample.name, got, "a number of its own for each nucleus")
     cut, specks = count_pieces(sample.labels)
     if facts.nuclei > 1 and cut > CLASSES_SHARE * facts.nuclei:
         text = (

@@ -8,7 +8,8 @@
     types/<stem>.png          optional: the class of each pixel
     ignore/<stem>.png         optional: not 0 where the annotation is ambiguous
     index.csv                 optional: a column name (or case, image, file) with stems, and any
-                              of mpp, split (train, validation, test), organ, patient, source
+                              of mpp, split (train, validation, test), organ, patient, source;
+                              the only place of um/px for a command without --mpp
 """
 
 from dataclasses import dataclass, replace
@@ -34,13 +35,14 @@ from nuguide.datasets.pictures import (
     read_rgb,
 )
 from nuguide.datasets.polygons import rasterise
-from nuguide.errors import DataSetError
+from nuguide.errors import DataSetError, ResolutionError
 from nuguide.units import checked_mpp
 
 ROI_SET = ".zip"
 FOLDS = 5
 
 _NAME_COLUMNS = ("name", "case", "image", "file")
+_COLUMNS = (*_NAME_COLUMNS, "mpp", "split", "organ", "patient", "source")
 _PARTS: dict[str, Literal["train", "validation", "test", ""]] = {
     "": "",
     "train": "train",
@@ -109,8 +111,7 @@ def open_folder(root: Path, mpp: float | None, rows: dict[str, Row] | None = Non
     extra = {name: by_stem(root / name) for name in ("types", "ignore")}
     entries = tuple(
         entry_of(
-            rows.get(stem, Row()),
-            mpp,
+            stated(rows.get(stem, Row()), mpp, path, root),
             image=path,
             mask=masks[stem],
             types=extra["types"].get(stem),
@@ -130,19 +131,35 @@ def open_folder(root: Path, mpp: float | None, rows: dict[str, Row] | None = Non
     )
 
 
+def stated(row: Row, mpp: float | None, image: Path, root: Path) -> Row:
+    """Return the row of ``image`` with its um/px; ``mpp`` goes before the row's.
+
+    Raises
+    ------
+    ResolutionError
+        If neither tells um/px, or it is out of range.
+    """
+    scale = row.mpp if mpp is None else mpp
+    if scale is None:
+        # Not every command that opens a folder has --mpp, so the index is named first.
+        raise ResolutionError(
+            f"{image} has no um/px; expected it in the column mpp of {root / 'index.csv'} (columns "
+            "name,mpp and a line for each image); add it (data check, evaluate and calibrate take "
+            "--mpp as well)"
+        )
+    return replace(row, mpp=checked_mpp(scale), mpp_estimated=row.mpp_estimated and mpp is None)
+
+
 def entry_of(
     row: Row,
-    mpp: float | None,
     *,
     image: Path,
     mask: Path,
     types: Path | None = None,
     ignore: Path | None = None,
 ) -> Entry:
-    """Make the entry of one image and its mask; ``mpp`` goes before the row's."""
-    scale = checked_mpp(row.mpp if mpp is None else mpp)
-    told = replace(row, mpp=scale, mpp_estimated=row.mpp_estimated and mpp is None)
-    read = partial(_read, told, image, mask, types, ignore)
+    """Make the entry of one image and its mask; the row has its um/px."""
+    read = partial(_read, row, image, mask, types, ignore)
     return Entry(image.stem, read, row.part, row.organ, row.patient, row.source, row.stratum)
 
 
@@ -174,25 +191,52 @@ def unpaired(root: Path, images: dict[str, Path], masks: dict[str, Path]) -> tup
 
 
 def rows_of_index(path: Path) -> dict[str, Row]:
-    """Read ``index.csv`` by stem; no rows if there is none, or none of its columns names images.
+    """Read ``index.csv`` by stem; no rows if there is none.
 
     Raises
     ------
     DataSetError
-        If it is damaged or names an unknown split.
+        If it is damaged, no column names the images, a column is spelt otherwise, an image has two
+        rows, or a split is unknown.
     ResolutionError
         If an mpp is out of range.
     """
-    header = header_of(path)
-    column = next((name for name in _NAME_COLUMNS if name in header), None)
-    if column is None:
+    if not path.is_file():
         return {}
-    rows = {}
+    column = _name_column(path)
+    rows: dict[str, Row] = {}
     for number, row in enumerate(read_index(path, {column}), start=2):
         name = row[column]
         stem = Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
+        if stem in rows:
+            raise DataSetError(
+                f"{path}, line {number}, names {stem} again; expected one row for each image; "
+                "take one of them away"
+            )
         rows[stem] = _row(row, f"{path}, line {number},")
     return rows
+
+
+def _name_column(path: Path) -> str:
+    """Return the column that names the images, and refuse a header that is not understood."""
+    header = header_of(path)
+    # A column MPP would else be ignored, as any column that is not of ours is.
+    for column in header:
+        plain = column.strip().lower()
+        if plain in _COLUMNS and plain != column:
+            raise DataSetError(
+                f"{path} has a column {column!r}; expected {plain!r}, in lower case and without "
+                "spaces; rename it"
+            )
+    found = next((name for name in _NAME_COLUMNS if name in header), None)
+    if found is None:
+        shown = ",".join(header)[:80]
+        raise DataSetError(
+            f"{path} begins with {shown!r}; expected columns divided by commas, one of them "
+            f"{', '.join(_NAME_COLUMNS[:-1])} or {_NAME_COLUMNS[-1]} for the images' names; write "
+            "it such as name,mpp,split"
+        )
+    return found
 
 
 def _row(row: dict[str, str], where: str) -> Row:
@@ -241,12 +285,14 @@ def _strangers(root: Path, rows: dict[str, Row], images: dict[str, Path]) -> lis
 
 
 def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | None) -> Sample:
+    binary = False
     if mask.suffix.lower() == ROI_SET:
         rgb = read_rgb(image)
         labels = rasterise(read_roi_set(mask), (rgb.shape[0], rgb.shape[1]))
     else:
         rgb, labels = read_pair(image, mask)
-        labels = numbered(labels)
+        binary = is_binary(labels)
+        labels = numbered(labels) if binary else labels
     classes = None if types is None else class_map(types, image, rgb.shape)
     blank = None if ignore is None else read_mask(ignore)
     if ignore is not None and blank is not None:
@@ -262,13 +308,17 @@ def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | 
         ignore=blank,
         source=row.source,
         mpp_estimated=row.mpp_estimated,
+        from_binary=binary,
     )
 
 
+def is_binary(labels: NDArray[np.int32]) -> bool:
+    """Tell whether a mask has a single value beside 0."""
+    return len(np.unique(labels[labels > 0])) == 1
+
+
 def numbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a label map as it is, and a binary mask with its connected parts numbered."""
-    if len(np.unique(labels[labels > 0])) != 1:
-        return labels
+    """Return a binary mask with its connected parts numbered."""
     return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry, Finding
-from nuguide.datasets.folder import FOLDS, Row, rows_of_index
+from nuguide.datasets.folder import FOLDS, Row, rows_of_index, stated
 from nuguide.datasets.pictures import by_stem, read_rgb
 from nuguide.datasets.polygons import Outline, Ring, rasterise
 from nuguide.errors import DataSetError
@@ -75,9 +75,8 @@ def open_qupath(root: Path, mpp: float | None) -> DataSet:
     entries = []
     for stem, path in images.items():
         if stem in drawn:
-            row = rows.get(stem, Row())
-            scale = checked_mpp(row.mpp if mpp is None else mpp)
-            read = partial(_read, row, scale, path, drawn[stem], classes)
+            row = stated(rows.get(stem, Row()), mpp, path, root)
+            read = partial(_read, row, path, drawn[stem], classes)
             entries.append(Entry(stem, read, row.part, row.organ, row.patient, row.source))
     return DataSet(
         name="qupath",
@@ -124,7 +123,7 @@ def _no_geojson(path: Path, why: str) -> DataSetError:
     )
 
 
-def _read(row: Row, mpp: float, image: Path, drawn: Path, classes: tuple[str, ...]) -> Sample:
+def _read(row: Row, image: Path, drawn: Path, classes: tuple[str, ...]) -> Sample:
     rgb = read_rgb(image)
     shape = (rgb.shape[0], rgb.shape[1])
     outlines: list[Outline] = []
@@ -143,7 +142,7 @@ def _read(row: Row, mpp: float, image: Path, drawn: Path, classes: tuple[str, ..
         name=_stem(drawn),
         image=rgb,
         labels=labels,
-        mpp=mpp,
+        mpp=checked_mpp(row.mpp),
         organ=row.organ,
         patient=row.patient,
         types=np.array(numbers, np.uint8)[labels] if classes else None,

@@ -234,13 +234,16 @@ def _checkpoint(path: Path) -> tuple[dict[str, Tensor], Any]:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
             if unpacked > MAX_WEIGHT_BYTES:
-                raise ValueError(f"it unpacks to {unpacked} bytes")
+                raise ModelError(
+                    f"{path} unpacks to {unpacked} bytes; expected at most {MAX_WEIGHT_BYTES}; "
+                    "give a checkpoint of the published eU-Net3+"
+                )
         content: object = torch.load(path, map_location="cpu", weights_only=True)
     except (*UNREADABLE, zipfile.BadZipFile) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # torch's own text advises to unpickle without care: it is not passed on.
         raise ModelError(
-            f"{path} cannot be read as plain weights ({reason}); expected a checkpoint of tensors "
-            "only; save its state dict as safetensors where it was made"
+            f"{path} cannot be read as plain weights ({type(error).__name__}); expected a "
+            "checkpoint of tensors only; save its state dict as safetensors where it was made"
         ) from error
     config = content.get("config") if isinstance(content, dict) else None
     config = config if isinstance(config, Mapping) else None

@@ -30,6 +30,7 @@ from nuguide.networks.fusion import (
 )
 from nuguide.networks.heads import Heads
 from nuguide.networks.registry import register_network
+from nuguide.networks.unet import level_widths
 
 LEVELS = 5
 
@@ -108,7 +109,7 @@ class EUNet3Plus(nn.Module):
             raise ValueError(f"multi_level with fusion {fusion!r}; expected fusion 'released'")
         if types_from not in ("decoder", "encoder"):
             raise ValueError(f"types_from {types_from!r}; expected 'decoder' or 'encoder'")
-        widths = [width * 2**level for level in range(LEVELS)]
+        widths = level_widths(width)
         self.encoder = nn.ModuleList(
             DoubleConv(before, after, Activation(activation))
             for before, after in zip([3, *widths], widths, strict=False)

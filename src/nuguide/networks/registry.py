@@ -60,8 +60,10 @@ def build_network(architecture: str, **options: Any) -> nn.Module:
     keep_freed_memory()
     try:
         return network(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        # torch says RuntimeError of a size that cannot be, in several lines.
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"network {architecture!r} cannot be built ({error}); expected arguments of its class; "
+            f"network {architecture!r} cannot be built ({why}); expected arguments of its class; "
             "correct the network's options"
         ) from error

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +61,7 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
             if other not in (changes or {}):
                 values.pop(other, None)
         _assign(values, key.split("."), value)
-    return checked_recipe(values, str(source))
+    return checked_recipe(values, str(source), changes or {})
 
 
 def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
+def checked_recipe(values: dict[str, Any], source: str, changed: Collection[str] = ()) -> Recipe:
     """Turn plain values into a recipe.
 
     Parameters
@@ -95,6 +95,8 @@ def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
         As TOML or JSON give them.
     source : str
         Where they came from, for the error message.
+    changed : collection of str
+        Dotted keys whose values are not of ``source`` but of ``--set``.
 
     Raises
     ------
@@ -105,13 +107,31 @@ def checked_recipe(values: dict[str, Any], source: str) -> Recipe:
         # JSON is the form in which pydantic's strict mode takes an array for a tuple.
         return _ADAPTER.validate_json(json.dumps(values))
     except ValidationError as error:
+        if error.errors()[0]["type"] == "union_tag_not_found":
+            raise RecipeError(
+                f"{source}: kind is missing; expected segmentation or distillation; add it, such "
+                'as kind = "segmentation"'
+            ) from error
+        where = _told_by(error, source, changed)
         # The first part of the place is the recipe's kind, which is no key of the file.
-        raise RecipeError(f"{source}: {first_fault(error, 'recipes', 1)}; correct it") from error
+        raise RecipeError(f"{where}: {first_fault(error, 'recipes', 1)}; correct it") from error
     except TypeError as error:
         raise RecipeError(
             f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "
             "tables; put it in quotes"
         ) from error
+
+
+def _told_by(error: ValidationError, source: str, changed: Collection[str]) -> str:
+    """Name who said the first value at fault: ``--set``, or ``source``."""
+    place = [str(part) for part in error.errors()[0]["loc"][1:]]
+    for key in changed:
+        keys = key.split(".")
+        # A table at fault may be so by one value in it, and a value by one of its items.
+        shared = min(len(keys), len(place))
+        if place and keys[:shared] == place[:shared]:
+            return f"--set {key}"
+    return f"{source}, changed by --set" if changed and not place else source
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
