@@ -130,3 +130,11 @@ def test_no_slide_is_bad_input(run: Run, tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "absent.svs")
     assert (code, out) == (2, "")
     assert "does not exist" in err
+
+
+def test_of_an_image_too_coarse_to_segment_all_else_is_told(run: Run, svs: Path) -> None:
+    code, out, err = run(svs, "--json", "--mpp", 8)
+    facts = json.loads(out)
+    assert (code, err, facts["mpp"]) == (0, "", 8)
+    assert any("16 times the model's 0.5" in warning for warning in facts["warnings"])
+    assert "estimated_seconds" not in facts

@@ -29,13 +29,18 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Tell a slide's size, scale, levels and tissue, and how long segmenting it would take."""
+    from nuguide.errors import ResolutionError
     from nuguide.models.registry import load
     from nuguide.segmentation.engine import on_device
-    from nuguide.segmentation.estimate import open_scaled
+    from nuguide.segmentation.estimate import check_scale, open_at
     from nuguide.units import asked_mpp
 
     asked, loaded = asked_mpp(mpp), on_device(load(model), device)
-    with open_scaled(slide, asked, loaded) as opened:
+    with open_at(slide, asked, loaded) as opened:
+        try:
+            check_scale(opened, loaded)
+        except ResolutionError as error:  # it is told what it is, not for how long
+            opened.warnings, estimate = (*opened.warnings, str(error)), False
         facts = _facts(opened, loaded, estimate)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))

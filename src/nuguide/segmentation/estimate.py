@@ -62,18 +62,28 @@ class Look:
     confidences: NDArray[np.float64]
 
 
-def open_scaled(path: str | Path, mpp: AskedMpp | None, model: Model) -> Slide:
-    """Open an image; with ``mpp="estimate"`` its scale is estimated where the file tells none.
+def open_at(path: str | Path, mpp: AskedMpp | None, model: Model) -> Slide:
+    """Open an image at any scale; with ``mpp="estimate"`` it is estimated where none is told.
 
     Raises
     ------
     InputError, ResolutionError
-        As ``open_slide``, ``estimate_scale`` and ``check_scale``.
+        As ``open_slide`` and ``estimate_scale``.
     """
     if mpp == "estimate":
-        slide = open_slide(path, estimate=lambda slide: estimate_scale(slide, model))
-    else:
-        slide = open_slide(path, mpp)
+        return open_slide(path, estimate=lambda slide: estimate_scale(slide, model))
+    return open_slide(path, mpp)
+
+
+def open_scaled(path: str | Path, mpp: AskedMpp | None, model: Model) -> Slide:
+    """Open an image that a model is to segment.
+
+    Raises
+    ------
+    InputError, ResolutionError
+        As ``open_at`` and ``check_scale``.
+    """
+    slide = open_at(path, mpp, model)
     try:
         return check_scale(slide, model)
     except BaseException:
