@@ -21,7 +21,7 @@ from fixtures.replicas import write_consep, write_folder
 from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError
+from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError, ResolutionError
 from nuguide.guides.base import Embedding
 from nuguide.guides.fields import encode_extent
 from nuguide.guides.frozen import FrozenSamGuide
@@ -44,6 +44,7 @@ from nuguide.training.fit import fit, fitted_on
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.seen import seen_by
 
 STEPS = 6  # three epochs
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -114,6 +115,7 @@ def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
         "data.json",
         "checkpoints",
         "log",
+        "curve.png",
     }
     assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
     scored = [row for row in rows(whole) if row["validation_aji"]]
@@ -121,6 +123,21 @@ def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
     losses = [float(row["loss_epoch"]) for row in rows(whole) if row["loss_epoch"]]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
+
+
+def test_images_that_tell_no_scale_are_trained_on_at_the_one_that_is_given(
+    make_segmentation, tmp_path: Path
+):
+    names = [f"image-{number}" for number in range(8)]
+    write_folder(tmp_path / "data", names)
+    recipe, run = make_segmentation(steps=2), tmp_path / "run"
+    with pytest.raises(ResolutionError, match="um/px"):
+        fit(recipe, tmp_path / "data", run, progress=False)
+    fit(recipe, tmp_path / "data", run, mpp=0.25, progress=False)
+    (seen,) = seen_by(run).sets
+    assert (seen.name, 0 < seen.n_images < 8) == ("data", True)
+    with pytest.raises(OutputError, match="images"):
+        fit(recipe, tmp_path / "data", run, mpp=0.5, progress=False)
 
 
 def test_the_last_checkpoint_is_that_of_the_last_epoch_though_another_was_better(

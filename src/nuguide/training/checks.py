@@ -43,7 +43,10 @@ def check_student(student: StudentGuide, recipe: SegmentationRecipe) -> None:
 
 
 def check_classes(
-    recipe: SegmentationRecipe, data: Path | Sequence[Path], samples: list[Sample]
+    recipe: SegmentationRecipe,
+    data: Path | Sequence[Path],
+    samples: list[Sample],
+    mpp: float | None = None,
 ) -> None:
     """Refuse data whose types are not those that the recipe names; it may leave them unnamed.
 
@@ -54,7 +57,7 @@ def check_classes(
     """
     if not recipe.classes:
         return
-    named = classes_of(data)
+    named = classes_of(data, mpp)
     if named and named != recipe.classes:
         raise RecipeError(
             f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "

@@ -29,7 +29,12 @@ from nuguide.training.targets import normalised_distance
 ADVICE = "give another --out"
 
 
-def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path) -> int:
+def pack(
+    recipes: Sequence[SegmentationRecipe],
+    data: Sequence[Path],
+    out: Path,
+    mpp: float | None = None,
+) -> int:
     """Write a pack for some trainings on equal data.
 
     Images to fit on are brought to the scale at which the recipe's strongest zoom shows them, and
@@ -43,6 +48,8 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         Folders of the data sets; several are joined.
     out : Path
         Gets the two files.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
     _check(recipes)
     first, writer = recipes[0], _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
-    samples, validation, seen = opened(first, data)
+    samples, validation, seen = opened(first, data, mpp)
     if any(recipe.guide_control == "shuffled" for recipe in recipes):
         derangement(min(len(samples), len(validation)))
     for number, sample in enumerate(samples):
