@@ -122,6 +122,7 @@ def test_a_card_that_says_less_than_its_recipe_is_told_in_a_line(
 def test_the_scale_of_images_that_tell_none_is_passed_on(monkeypatch, asked, capsys):
     assert run(monkeypatch, "small", "--data", "a", "--mpp", "0.25") == 0
     assert asked[0][3] == 0.25
+    assert "nuguide calibrate runs/small/model a --mpp 0.25" in capsys.readouterr().out
     assert run(monkeypatch, "small", "--data", "a", "--mpp", "much") == 2
     assert "much" in capsys.readouterr().err
 

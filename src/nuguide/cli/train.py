@@ -73,5 +73,5 @@ def train(
             typer.echo(f"card             {line}")
         # What a network was fitted on, it is surer of.
         if chosen.split == "fit":
-            told = " ".join(str(each) for each in data)
+            told = " ".join(str(each) for each in data) + (f" --mpp {mpp}" if mpp else "")
             typer.echo(f"not calibrated   nuguide calibrate {made} {told}")
