@@ -1,13 +1,13 @@
 """What must hold between a recipe, its data, its network and its guide before it is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.opening import classes_of
-from nuguide.errors import RecipeError
+from nuguide.errors import DataSetError, RecipeError
 from nuguide.guides.student import StudentGuide
 from nuguide.training.recipe import SegmentationRecipe
 
@@ -71,6 +71,22 @@ def check_classes(
             "expected types that it names; add a data set that has them, or leave out the head "
             "'types', n_types and classes"
         )
+
+
+def check_annotated(samples: Iterable[Sample]) -> None:
+    """Refuse an image of which nothing is annotated: there is nothing to learn and none to score.
+
+    Raises
+    ------
+    DataSetError
+        If the ignore mask of one covers all of it.
+    """
+    for sample in samples:
+        if sample.ignore is not None and sample.ignore.all():
+            raise DataSetError(
+                f"the ignore mask of {sample.name} covers all of the image; expected some of it to "
+                "be annotated; take the image out, or correct its mask"
+            )
 
 
 def check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> None:

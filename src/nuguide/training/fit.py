@@ -20,7 +20,13 @@ from nuguide.guides.controls import derangement
 from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
-from nuguide.training.checks import check_classes, check_network, check_student, check_validation
+from nuguide.training.checks import (
+    check_annotated,
+    check_classes,
+    check_network,
+    check_student,
+    check_validation,
+)
 from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import best_path, student_of
@@ -130,6 +136,7 @@ def opened(
     """
     samples = list(fitted_on(recipe, data, mpp))
     validation = list(open_dataset(data, "validation", mpp))
+    check_annotated([*samples, *validation])
     return samples, validation, Seen.of(data, samples, validation, mpp)
 
 

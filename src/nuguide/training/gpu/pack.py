@@ -77,10 +77,14 @@ def pack(
         writer.add_picture(f"fit.{number}.image", shown.image)
         writer.add_picture(f"fit.{number}.labels", _compact(shown.labels))
         writer.add_picture(f"fit.{number}.distance", _in_bytes(shown))
+        if shown.ignore is not None:
+            writer.add_picture(f"fit.{number}.ignore", shown.ignore.astype(np.uint8))
     for number, sample in enumerate(validation):
         shown = resampled(sample, first.mpp)
         writer.add_picture(f"validation.{number}.image", shown.image)
         writer.add_picture(f"validation.{number}.labels", _compact(shown.labels))
+        if shown.ignore is not None:
+            writer.add_picture(f"validation.{number}.ignore", shown.ignore.astype(np.uint8))
     guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
     plan = {
         "nuguide": __version__,
