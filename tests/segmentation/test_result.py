@@ -95,7 +95,7 @@ def test_a_run_cut_short_does_not_look_whole(
     def full(*_: object) -> None:
         raise OutputError("disk full")
 
-    monkeypatch.setattr("nuguide.segmentation.outputs.write_labels", full)
+    monkeypatch.setattr("nuguide.segmentation.label_files.write_labels", full)
     with pytest.raises(OutputError):
         result.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "run.toml").exists()

@@ -11,11 +11,11 @@ from nuguide.networks.allocator import give_back_memory
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.joining import ArrayCanvas, join
+from nuguide.segmentation.label_files import opened_canvas, pyramid_of
 from nuguide.segmentation.ledger import Ledger, is_run, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
-    opened_canvas,
     remove_others,
     searched_mm2,
     summary,
@@ -101,7 +101,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
                 remove_others(folder, files, slide.path)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
-        return Job(slide, folder, model, configuration, area, chosen, settings.outputs)
+        return Job(slide, folder, model, configuration, area, chosen, files)
     except BaseException:
         slide.close()
         raise
@@ -132,13 +132,13 @@ class Job:
         configuration: Configuration,
         area: Area,
         plan: list[Region],
-        outputs: Outputs,
+        files: tuple[str, ...],
     ) -> None:
         self.slide = slide
         self.regions = len(plan)
         self._folder, self._configuration = folder, configuration
         self._card, self._backend = model.card, model.backend
-        self._area, self._plan, self._outputs = area, plan, outputs
+        self._area, self._plan, self._files = area, plan, files
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
         # until everything is there.
@@ -204,13 +204,14 @@ class Job:
         self.slide.forget()
         fragments = ((region, self._ledger.nuclei(region.index)) for region in self._plan)
         scale = self.slide.mpp / self._card.mpp
-        with opened_canvas(self._folder, self.slide, self._outputs) as canvas:
+        with opened_canvas(self._folder, self.slide, self._files) as canvas:
             write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
         if self.slide.streams:
             give_back_memory()
-        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
+        painted = pyramid_of(self._folder, self._files)
+        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else painted
         write_outputs(
-            self._folder, self.slide, self._outputs, labels, self._card.types, self._area.mask
+            self._folder, self.slide, self._files, labels, self._card.types, self._area.mask
         )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
@@ -228,8 +229,7 @@ class Job:
         write_record(self._folder, record)
         self._ledger.close()
         remove_ledger(self._folder)
-        files = self._outputs.files(self.slide, self._area.mask)
-        return Run(self._folder, (*files, RUN_FILE))
+        return Run(self._folder, (*self._files, RUN_FILE))
 
     def close(self) -> None:
         """Let go of the folder, and of the image once nobody reads it; what is done stays done."""
