@@ -67,16 +67,6 @@ def test_the_same_run_again_is_not_computed_again(
     assert (tmp_path / "out" / "labels.tif").stat().st_mtime_ns == stamp
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_run_that_lost_a_file_is_done_anew(
-    model: Model, picture: Path, tmp_path: Path, name: str
-) -> None:
-    segment(picture, 0.5, model=model, out=tmp_path / "out")
-    (tmp_path / "out" / name).unlink()
-    assert not segment(picture, 0.5, model=model, out=tmp_path / "out").resumed
-    assert (tmp_path / "out" / name).is_file()
-
-
 def test_another_run_is_refused_with_the_difference(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown_progress() -> "Iterator[Callable[[State], None]]":
-    """Show a bar for each image under way; nothing where nobody looks."""
+    """Show a bar for each image under way where somebody looks, and say why one is done again."""
+    import typer
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
@@ -30,6 +31,8 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
 
         def show(state: "State") -> None:
             if state.image not in bars:
+                if state.why_again:
+                    typer.echo(f"{state.image.name}: segmented again: {state.why_again}", err=True)
                 bars[state.image] = progress.add_task(
                     state.image.name, total=state.regions, completed=state.done, nuclei=0
                 )

@@ -132,11 +132,17 @@ class Run:
         Names of what the run was asked to write there; whatever else lies there is not its own.
     resumed : bool
         Whether it was finished before.
+    made : tuple of str
+        Names of those files that a finished run lacked, made now of the nuclei found before.
+    why_again : str
+        Why an image whose run was finished before was segmented again; empty if it was not.
     """
 
     folder: Path
     files: tuple[str, ...]
     resumed: bool = False
+    made: tuple[str, ...] = ()
+    why_again: str = ""
 
     @cached_property
     def record(self) -> dict[str, Any]:
