@@ -67,16 +67,6 @@ def test_the_same_run_again_is_not_computed_again(
     assert (tmp_path / "out" / "labels.tif").stat().st_mtime_ns == stamp
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_run_that_lost_a_file_is_done_anew(
-    model: Model, picture: Path, tmp_path: Path, name: str
-) -> None:
-    segment(picture, 0.5, model=model, out=tmp_path / "out")
-    (tmp_path / "out" / name).unlink()
-    assert not segment(picture, 0.5, model=model, out=tmp_path / "out").resumed
-    assert (tmp_path / "out" / name).is_file()
-
-
 def test_another_run_is_refused_with_the_difference(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
@@ -95,7 +85,7 @@ def test_a_run_cut_short_does_not_look_whole(
     def full(*_: object) -> None:
         raise OutputError("disk full")
 
-    monkeypatch.setattr("nuguide.segmentation.outputs.write_labels", full)
+    monkeypatch.setattr("nuguide.segmentation.label_files.write_labels", full)
     with pytest.raises(OutputError):
         result.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "run.toml").exists()
