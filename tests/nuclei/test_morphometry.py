@@ -42,11 +42,23 @@ def test_an_ellipse_is_measured_in_um() -> None:
     assert nucleus["minor_axis_um"] == pytest.approx(20.0, rel=0.01)
     assert nucleus["eccentricity"] == pytest.approx(np.sqrt(0.75), abs=0.01)
     assert nucleus["solidity"] > 0.97
-    # Ramanujan's perimeter; an outline of pixels is up to 6 % longer.
-    assert 1.0 <= nucleus["perimeter_um"] / 96.9 <= 1.06
+    assert nucleus["perimeter_um"] == pytest.approx(96.9, rel=0.01)  # Ramanujan's
     assert (nucleus["centroid_x_px"], nucleus["centroid_y_px"]) == pytest.approx((60, 50), abs=0.1)
     assert nucleus["centroid_x_um"] == pytest.approx(30, abs=0.05)
     assert nucleus["type"] is None
+
+
+def test_the_perimeter_of_a_disc_is_that_of_a_circle() -> None:
+    """Without the steps of its pixels, whatever its size; so a round nucleus has circularity 1."""
+    labels = np.zeros((80, 500), np.int32)
+    radii = range(6, 36, 3)
+    left = 0
+    for number, radius in enumerate(radii, start=1):
+        y, x = np.mgrid[:80, :500]
+        labels[np.hypot(y - 40.3, x - left - radius - 1.2) < radius] = number
+        left += 2 * radius + 4
+    found = measured(labels[:, :left])["perimeter_um"].to_numpy() / 0.5
+    assert found == pytest.approx([2 * np.pi * radius for radius in radii], rel=0.02)
 
 
 def test_a_calibrated_confidence_has_a_column_of_its_own() -> None:

@@ -24,7 +24,9 @@ SCHEMA: pa.Schema = pa.schema(
         _column("centroid_x_um", pa.float64(), "um", "centroid of the outline"),
         _column("centroid_y_um", pa.float64(), "um", "centroid of the outline"),
         _column("area_um2", pa.float64(), "um2", "area inside the outline"),
-        _column("perimeter_um", pa.float64(), "um", "length of the outline"),
+        _column(
+            "perimeter_um", pa.float64(), "um", "length of the outline, without its pixels' steps"
+        ),
         _column(
             "major_axis_um",
             pa.float64(),
