@@ -44,10 +44,22 @@ def test_measurements_carry_names_units_and_values(tmp_path: Path, nuclei: pa.Ta
     first = read(path)["features"][0]["properties"]["measurements"]
     assert first["Area µm^2"] == pytest.approx(140 / 16)
     assert first["Confidence"] == pytest.approx(0.9, abs=1e-4)
+    assert first["Eosin OD mean"] == round(nuclei["second_stain_od_mean"][0].as_py(), 4) > 0.1
     assert all(isinstance(value, int | float) for value in first.values())
     # Every number of the table that is not a place in px is there.
     numbers = [c.name for c in SCHEMA if c.type == pa.float64() and not c.name.endswith("px")]
     assert len(first) == len(numbers)
+
+
+def test_the_second_stain_has_its_own_name(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([nuclei], path, 0.25, second_stain='a "{b}"')
+    for feature in read(path)["features"]:
+        names = feature["properties"]["measurements"].keys()
+        assert [name for name in names if name.endswith(" OD mean")] == [
+            "Hematoxylin OD mean",
+            'a "{b}" OD mean',
+        ]
 
 
 def test_rings_are_closed_rounded_and_in_full_resolution_px(

@@ -75,6 +75,18 @@ def test_the_page_tells_what_was_found_and_how(
     assert not page.open
 
 
+def test_the_page_names_the_second_stain(tmp_path: Path, nuclei: pa.Table) -> None:
+    stains = {"stains": {"second": "D<A>B"}}
+    record = {**RECORD, "configuration": RECORD["configuration"] | stains}
+    write_report(record, [nuclei], [], tmp_path / "dab.html", area_mm2=0.5)
+    words = Page(tmp_path / "dab.html").words
+    assert "D<A>B, optical density" in words
+    assert "haematoxylin and D<A>B are mean optical densities" in words
+    # Of runs of before there was a choice.
+    write_report(RECORD, [nuclei], [], tmp_path / "he.html", area_mm2=0.5)
+    assert "Eosin, optical density" in Page(tmp_path / "he.html").words
+
+
 def test_the_page_counts_the_types(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:
     path = tmp_path / "report.html"
     kinds = pa.array(["tumour", "stroma", "tumour"], pa.string())

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 
 from nuguide.nuclei.morphometry import measure, nucleus_ids, shapes_of
 from nuguide.nuclei.schema import SCHEMA
-from nuguide.nuclei.stains import hematoxylin_od
+from nuguide.nuclei.stains import HDAB, HE, Stains, stain_od
 
 SHA256 = "ab" * 32
 
@@ -87,18 +87,21 @@ def test_shape_far_from_the_origin_is_the_same() -> None:
     assert shapes.solidity == pytest.approx([1, 1])
 
 
-def test_stain_and_confidence_are_means_inside() -> None:
+@pytest.mark.parametrize("stains", [HE, HDAB])
+def test_stains_and_confidence_are_means_inside(stains: Stains) -> None:
     labels = np.zeros((10, 10), np.int32)
     labels[:5], labels[5:] = 2, 8
     rgb = np.full((10, 10, 3), 255, np.uint8)
     rgb[:5] = np.random.default_rng(0).integers(60, 190, (5, 10, 3))
     foreground = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
-    table = measured(labels, rgb=rgb, foreground=foreground)
+    table = measured(labels, rgb=rgb, foreground=foreground, stains=stains)
     assert table["confidence"].to_numpy() == pytest.approx(
         [foreground[:5].mean(), foreground[5:].mean()], rel=1e-5
     )
-    stain = table["hematoxylin_od_mean"].to_numpy()
-    assert stain == pytest.approx([hematoxylin_od(rgb[:5]).mean(), 0.0])
+    for stain, name in enumerate(("hematoxylin_od_mean", "second_stain_od_mean")):
+        expected = stain_od(rgb[:5], stains)[..., stain].mean()
+        assert table[name].to_numpy() == pytest.approx([expected, 0.0])
+        assert expected > 0.01
 
 
 def test_maps_of_two_sizes_are_refused() -> None:

@@ -9,11 +9,11 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from nuguide.errors import OutputError
+from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.batch import plan_batch
 from nuguide.segmentation.outputs import Outputs
-from nuguide.segmentation.record import read_record
+from nuguide.segmentation.record import RUN_FILE, read_record, write_record
 from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
@@ -84,6 +84,57 @@ def test_another_run_is_refused_with_the_difference(
     with pytest.raises(OutputError, match=r"mpp: there 0\.5, here 0\.25.*--overwrite"):
         segment(picture, 0.25, model=model, out=tmp_path / "out")
     assert read_record(tmp_path / "out")["configuration"]["mpp"] == 0.5
+
+
+def test_stains_are_measured_as_asked_and_recorded(
+    model: Model, tissue: Image, picture: Path, tmp_path: Path
+) -> None:
+    he = segment(tissue, 0.5, model=model)
+    hdab = segment(tissue, 0.5, model=model, stains="hdab")
+    run = segment(picture, 0.5, model=model, stains="hdab", out=tmp_path / "out")
+    for column in ("second_stain_od_mean", "hematoxylin_od_mean"):
+        assert hdab.nuclei[column].to_numpy() == pytest.approx(
+            run.nuclei.to_table()[column].to_numpy()
+        )
+        assert (hdab.nuclei[column].to_numpy() != he.nuclei[column].to_numpy()).all()
+    told = {
+        "second": "DAB",
+        "vectors": [[0.65, 0.7, 0.29], [0.27, 0.57, 0.78]],
+        "background": [255.0, 255.0, 255.0],
+    }
+    assert run.record["configuration"]["stains"] == told
+    with gzip.open(tmp_path / "out" / "nuclei.geojson.gz") as file:
+        (first, *_) = json.load(file)["features"]
+    assert first["properties"]["measurements"]["DAB OD mean"] == pytest.approx(
+        hdab.nuclei["second_stain_od_mean"][0].as_py(), abs=1e-4
+    )
+    saved = hdab.save(tmp_path / "saved")
+    assert read_record(saved)["configuration"]["stains"] == told
+    assert b"DAB OD mean" in gzip.decompress((saved / "nuclei.geojson.gz").read_bytes())
+    with pytest.raises(OutputError, match=r"stains.second: there 'DAB', here 'Eosin'"):
+        segment(picture, 0.5, model=model, out=tmp_path / "out")
+    with pytest.raises(InputError, match="expected he, hdab"):
+        segment(tissue, 0.5, model=model, stains="dab")
+
+
+def test_a_run_of_before_there_was_a_choice_of_stains_is_one_of_h_and_e(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    segment(picture, 0.5, model=model, out=tmp_path)
+    nuclei = pyarrow.parquet.read_table(tmp_path / "nuclei.parquet")
+    older = nuclei.drop_columns(["second_stain_od_mean"])
+    pyarrow.parquet.write_table(older, tmp_path / "nuclei.parquet")
+    record = read_record(tmp_path)
+    del record["configuration"]["stains"]
+    write_record(tmp_path, record)
+    again = segment(picture, 0.5, model=model, out=tmp_path)
+    assert again.resumed
+    assert RUN_FILE in again.files
+    table = again.nuclei.to_table()
+    assert table.column_names == nuclei.column_names
+    assert table["second_stain_od_mean"].null_count == 96
+    with pytest.raises(OutputError, match=r"stains.second: there 'Eosin', here 'DAB'.*overwrite"):
+        segment(picture, 0.5, model=model, stains="hdab", out=tmp_path)
 
 
 def test_a_run_cut_short_does_not_look_whole(

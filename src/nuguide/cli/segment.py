@@ -92,6 +92,14 @@ def segment(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    stains: Annotated[
+        str,
+        typer.Option(
+            help="Stains that are measured: he (haematoxylin, eosin), hdab (haematoxylin, DAB), or "
+            "a text file with QuPath's line setColorDeconvolutionStains('{...}').",
+            rich_help_panel=IMAGE,
+        ),
+    ] = "he",
     labels: Annotated[
         Labels,
         typer.Option(
@@ -155,6 +163,7 @@ def segment(
     from nuguide.errors import NuguideError
     from nuguide.models.licence import require_commercial_use
     from nuguide.models.registry import load
+    from nuguide.nuclei.staining import asked_staining
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch, plan_batch
     from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
@@ -168,6 +177,7 @@ def segment(
         where=Where(not no_tissue, tissue_threshold, roi),
         outputs=Outputs(labels.value, csv),
         overwrite=overwrite,
+        staining=asked_staining(stains),
     )
     _refuse_own_folder(inputs, out)
     pairs = plan_batch(find_images(inputs), out)

@@ -16,7 +16,7 @@ from nuguide.colours import Rgb, colours_of
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
-MEASUREMENTS = {
+_MEASUREMENTS = {
     "area_um2": "Area µm^2",
     "perimeter_um": "Perimeter µm",
     "major_axis_um": "Major axis µm",
@@ -24,12 +24,12 @@ MEASUREMENTS = {
     "eccentricity": "Eccentricity",
     "solidity": "Solidity",
     "hematoxylin_od_mean": "Hematoxylin OD mean",
+    "second_stain_od_mean": "{second} OD mean",
     "confidence": "Confidence",
     "match_probability": "Match probability",
     "centroid_x_um": "Centroid X µm",
     "centroid_y_um": "Centroid Y µm",
 }
-"""Column of the nucleus table -> name of the measurement, units in it as QuPath writes them."""
 
 UNTYPED = "Nucleus"
 _UNTYPED_COLOUR = (0, 200, 0)
@@ -39,8 +39,20 @@ _ROWS_AT_ONCE = 2048  # enough for columns to pay, and text is packed early in a
 _GZIP_LEVEL = 4  # keeps pace with the text being made; level 6 takes more than twice as long
 
 
+def measurement_names(second_stain: str) -> dict[str, str]:
+    """Return column of the nucleus table -> name of the measurement, units as QuPath writes them.
+
+    ``second_stain`` is the name of the stain beside haematoxylin.
+    """
+    return {column: name.format(second=second_stain) for column, name in _MEASUREMENTS.items()}
+
+
 def write_geojson(
-    pieces: Iterable[pa.Table], path: Path, mpp: float, types: Sequence[str] = ()
+    pieces: Iterable[pa.Table],
+    path: Path,
+    mpp: float,
+    types: Sequence[str] = (),
+    second_stain: str = "Eosin",
 ) -> None:
     """Write nuclei as a gzipped GeoJSON FeatureCollection of QuPath detections.
 
@@ -56,6 +68,8 @@ def write_geojson(
     types : sequence of str
         Those that the model tells apart, in its order, which gives each its colour; another has
         the colour of none.
+    second_stain : str
+        Name of the stain beside haematoxylin.
 
     Raises
     ------
@@ -74,7 +88,7 @@ def write_geojson(
         gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
     ):
         packed.write(f'{{"type":"FeatureCollection","mpp":{mpp!r},"features":['.encode())
-        _write_alongside(packed, _texts(pieces, colours_of(types)))
+        _write_alongside(packed, _texts(pieces, colours_of(types), measurement_names(second_stain)))
         packed.write(b"\n]}\n")
 
 
@@ -90,15 +104,19 @@ def _write_alongside(packed: gzip.GzipFile, texts: Iterator[memoryview]) -> None
             writing.result()
 
 
-def _texts(pieces: Iterable[pa.Table], colours: Mapping[str, Rgb]) -> Iterator[memoryview]:
+def _texts(
+    pieces: Iterable[pa.Table], colours: Mapping[str, Rgb], names: Mapping[str, str]
+) -> Iterator[memoryview]:
     """Give the features of a few thousand nuclei at a time, with what separates them."""
     for number, nuclei in enumerate(regrouped(pieces, _ROWS_AT_ONCE)):
-        text = _characters(_features(nuclei.combine_chunks(), colours))
+        text = _characters(_features(nuclei.combine_chunks(), colours, names))
         # Each feature begins with its separator; the first of all needs no comma.
         yield text if number else text[1:]
 
 
-def _features(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
+def _features(
+    nuclei: pa.Table, colours: Mapping[str, Rgb], names: Mapping[str, str]
+) -> pa.StringArray:
     """Word each nucleus as a GeoJSON feature, by whole columns: no loop over nuclei."""
     return _joined(
         ',\n{"type":"Feature","id":"',
@@ -108,7 +126,7 @@ def _features(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
         ']]]},"properties":{"objectType":"detection","classification":',
         _classifications(nuclei["type"].combine_chunks(), colours),
         ',"measurements":{',
-        _measurements(nuclei),
+        _measurements(nuclei, names),
         "}}}",
     )
 
@@ -124,10 +142,10 @@ def _rings(geometry: pa.ChunkedArray) -> pa.StringArray:
     return pc.binary_join(pa.ListArray.from_arrays(starts, words), "],[")
 
 
-def _measurements(nuclei: pa.Table) -> pa.StringArray:
+def _measurements(nuclei: pa.Table, names: Mapping[str, str]) -> pa.StringArray:
     """Word the measurements of each nucleus, ``"name":value,"name":value``."""
     members = []
-    for column, name in MEASUREMENTS.items():
+    for column, name in names.items():
         values = nuclei[column].combine_chunks()
         rounded = pc.cast(pc.round(values, _MEASUREMENT_DECIMALS), pa.string())
         member = _joined(f"{json.dumps(name)}:", rounded)

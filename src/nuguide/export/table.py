@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
-from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.schema import SCHEMA, with_later_columns
 
 GEOPARQUET_VERSION = "1.1.0"
 ROWS_PER_GROUP = 8_192
@@ -83,6 +83,7 @@ def read_table(path: Path) -> pa.Table:
             f"{path} cannot be read ({reason}); expected a nucleus table (.parquet); "
             "run nuguide segment to make one"
         ) from fault
+    nuclei = with_later_columns(nuclei)
     if not nuclei.schema.equals(SCHEMA, check_metadata=False):
         missing = [name for name in SCHEMA.names if name not in nuclei.schema.names]
         wrong = f"lacks {', '.join(missing)}" if missing else "has other columns or kinds"

@@ -8,6 +8,7 @@ from pathlib import Path
 from nuguide.export.table import write_table
 from nuguide.models.model import Model
 from nuguide.networks.allocator import give_back_memory
+from nuguide.nuclei.staining import Staining, second_stain_of
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.joining import ArrayCanvas, join
@@ -58,6 +59,8 @@ class Settings:
         Which files there shall be.
     overwrite : bool
         Whether another run in a folder is replaced, and a run that was begun is begun anew.
+    staining : Staining
+        What is measured of the stains.
     """
 
     mpp: AskedMpp | None = None
@@ -65,6 +68,7 @@ class Settings:
     cut: Cut = field(default_factory=Cut)
     outputs: Outputs = field(default_factory=Outputs)
     overwrite: bool = False
+    staining: Staining = field(default_factory=Staining)
 
 
 def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job | Run":
@@ -88,7 +92,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         area = find_area(slide, settings.where)
         slide.forget()  # a mask of a large slide took ten times its size to make
         regions = asdict(cut) | area.configuration()
-        configuration = configuration_of(slide, model, regions)
+        configuration = configuration_of(slide, model, regions, settings.staining)
         check_folder(folder, configuration, overwrite=settings.overwrite)
         files = settings.outputs.files(slide, area.mask)
         if not settings.overwrite and is_finished(folder, configuration, files):
@@ -101,7 +105,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
                 remove_others(folder, files, slide.path)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
-        return Job(slide, folder, model, configuration, area, chosen, settings.outputs)
+        return Job(slide, folder, model, configuration, area, chosen, settings)
     except BaseException:
         slide.close()
         raise
@@ -132,13 +136,14 @@ class Job:
         configuration: Configuration,
         area: Area,
         plan: list[Region],
-        outputs: Outputs,
+        settings: Settings,
     ) -> None:
         self.slide = slide
         self.regions = len(plan)
         self._folder, self._configuration = folder, configuration
         self._card, self._backend = model.card, model.backend
-        self._area, self._plan, self._outputs = area, plan, outputs
+        self._area, self._plan = area, plan
+        self._outputs, self._staining = settings.outputs, settings.staining
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
         # until everything is there.
@@ -168,7 +173,7 @@ class Job:
                 return
             if region.index in self._left:
                 self.under_way += 1
-                yield Task(self.slide, region)
+                yield Task(self.slide, region, self._staining)
 
     def came_back(self) -> None:
         """Take note that a region is no longer under way, whatever became of it."""
@@ -210,7 +215,13 @@ class Job:
             give_back_memory()
         labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
         write_outputs(
-            self._folder, self.slide, self._outputs, labels, self._card.types, self._area.mask
+            self._folder,
+            self.slide,
+            self._outputs,
+            labels,
+            self._card.types,
+            second_stain_of(self._configuration),
+            self._area.mask,
         )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}

@@ -24,6 +24,7 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
+from nuguide.nuclei.schema import with_later_columns
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
 from nuguide.slides.reader import THUMBNAIL_UM, Slide
 from nuguide.slides.tissue import Tissue
@@ -148,6 +149,7 @@ def write_outputs(
     outputs: Outputs,
     labels: NDArray[np.int32] | None,
     types: Sequence[str],
+    second_stain: str,
     tissue: Tissue | None = None,
 ) -> None:
     """Write what is made of the table of nuclei and of the label map.
@@ -164,6 +166,8 @@ def write_outputs(
         (H, W) int32 of an image that lies in memory; None for a whole slide.
     types : sequence of str
         Those that the model tells apart, in its order.
+    second_stain : str
+        Name of the stain beside haematoxylin.
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
@@ -171,7 +175,7 @@ def write_outputs(
     # Nearly all of it is compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
         files = [
-            beside.submit(_write_tables, folder, slide, types, outputs.csv),
+            beside.submit(_write_tables, folder, slide, types, second_stain, outputs.csv),
             beside.submit(_write_labels, folder, slide, outputs.label_file(slide), labels),
         ]
         draw()
@@ -179,8 +183,10 @@ def write_outputs(
             file.result()
 
 
-def _write_tables(folder: Path, slide: Slide, types: Sequence[str], csv: bool) -> None:
-    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types)
+def _write_tables(
+    folder: Path, slide: Slide, types: Sequence[str], second_stain: str, csv: bool
+) -> None:
+    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types, second_stain)
     if csv:
         write_csv(read_pieces(folder), folder / CSV_FILE)
 
@@ -266,7 +272,8 @@ def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
     """Read the nuclei of a run folder, a row group at a time; all columns, or those named."""
     with pq.ParquetFile(folder / NUCLEI_FILE) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns)
+            nuclei = with_later_columns(file.read_row_group(group, columns))
+            yield nuclei if columns is None else nuclei.select(columns)
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nuguide.models.model import Model
 from nuguide.nuclei.morphometry import measure
 from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.staining import Staining
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.runs import RUNS, runs_of
@@ -32,10 +33,13 @@ class Task:
         The image.
     region : Region
         One of its plan.
+    staining : Staining
+        What is measured of its stains.
     """
 
     slide: Slide
     region: Region
+    staining: Staining = field(default_factory=Staining)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             region=region.index,
             types=types,
             calibrated=None if calibration is None else calibration.probability,
+            stains=task.staining.stains,
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)

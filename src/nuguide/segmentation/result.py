@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
+from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area, why_nothing
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.outputs import (
@@ -107,7 +109,8 @@ class Result:
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
-        write_outputs(folder, self.slide, outputs, self.labels, self.card.types)
+        second = second_stain_of(self.configuration)
+        write_outputs(folder, self.slide, outputs, self.labels, self.card.types, second)
         found = summary(folder) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
@@ -156,7 +159,8 @@ class Run:
         ``run.nuclei.to_table(columns=["area_um2"])``, ``run.nuclei.head(10)``,
         ``run.nuclei.to_batches()``.
         """
-        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE)
+        # Runs of before a column was added have it too, null in every row.
+        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE, schema=SCHEMA)
 
     @property
     def count(self) -> int:

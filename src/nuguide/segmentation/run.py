@@ -15,6 +15,8 @@ from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.nuclei.schema import empty_nuclei
+from nuguide.nuclei.stain_choice import AskedStains
+from nuguide.nuclei.staining import Staining, asked_staining
 from nuguide.segmentation.area import Area
 from nuguide.segmentation.batch import Batch
 from nuguide.segmentation.engine import LocalEngine, local_engine
@@ -44,6 +46,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
     out: None = None,
 ) -> Result: ...
 
@@ -56,6 +59,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
     out: str | Path,
 ) -> Run: ...
 
@@ -67,6 +71,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
     out: str | Path | None = None,
 ) -> Result | Run:
     """Segment the nuclei of an image, in memory or into a run folder.
@@ -87,6 +92,9 @@ def segment(
         What computes the model, see ``nuguide.backends.registry``: ``torch``, ``compile``,
         ``onnx``, ``openvino``, ``bfloat16``, ``int8`` or ``auto``. None: what the model came with;
         torch.
+    stains : str, Path or Stains
+        Which are measured: ``he``, haematoxylin and eosin; ``hdab``, haematoxylin and DAB; or your
+        own, see ``nuguide.nuclei.stain_choice.asked_stains``.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped. Needed for whole slides; not for arrays.
@@ -101,7 +109,7 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here.
+        cannot be used here, or the stains make no sense.
     OutputError
         If ``out`` cannot be written or holds another run.
     ResolutionError
@@ -116,6 +124,7 @@ def segment(
     >>> run = nuguide.segment("slide.svs", out="out")  # doctest: +SKIP
     >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
+    staining = asked_staining(stains)
     loaded = load(model)
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
@@ -127,9 +136,10 @@ def segment(
             )
         moved = on_device(loaded, device)
         scale = estimate_scale(from_array(image, UNKNOWN), moved) if mpp == "estimate" else mpp
-        return segment_slide(check_scale(from_array(image, scale), moved), moved)
+        return segment_slide(check_scale(from_array(image, scale), moved), moved, staining=staining)
     if out is not None:
-        return _segment_into(Path(image), Path(out), loaded, device, Settings(mpp))
+        settings = Settings(mpp, staining=staining)
+        return _segment_into(Path(image), Path(out), loaded, device, settings)
     slide = open_scaled(image, mpp, on_device(loaded, device))
     if slide.streams:
         slide.close()
@@ -138,7 +148,7 @@ def segment(
             f"{slide.name} is a whole slide ({width} x {height} px); expected a folder for its "
             'nuclei and labels; give it, for example out="out"'
         )
-    return segment_slide(slide, on_device(loaded, device))
+    return segment_slide(slide, on_device(loaded, device), staining=staining)
 
 
 def _segment_into(image: Path, folder: Path, model: Model, device: str, settings: Settings) -> Run:
@@ -163,6 +173,7 @@ def segment_slide(
     *,
     cut: Cut | None = None,
     progress: Progress | None = None,
+    staining: Staining | None = None,
 ) -> Result:
     """Segment an image that lies in memory, nuclei and labels too.
 
@@ -176,13 +187,17 @@ def segment_slide(
         How the image is cut into regions; rounded up to the model's grid.
     progress : callable, optional
         See ``Progress``.
+    staining : Staining, optional
+        What is measured of the stains; None: of haematoxylin and eosin.
     """
     start = time.perf_counter()
     cut = cut_for(model, cut)
     regions = plan(slide, model, cut)
+    staining = staining or Staining()
     pieces: list[pa.Table] = []
     found = 0
-    for computed in LocalEngine(model).compute(Task(slide, region) for region in regions):
+    tasks = (Task(slide, region, staining) for region in regions)
+    for computed in LocalEngine(model).compute(tasks):
         if isinstance(computed.outcome, Exception):
             raise computed.outcome
         if progress is not None:
@@ -194,6 +209,7 @@ def segment_slide(
     canvas = ArrayCanvas(slide.shape)
     joined = join(zip(regions, pieces, strict=True), slide.mpp / model.card.mpp, canvas)
     nuclei = pa.concat_tables([empty_nuclei(), *joined])
-    configuration = configuration_of(slide, model, asdict(cut) | Area().configuration())
+    cut_and_area = asdict(cut) | Area().configuration()
+    configuration = configuration_of(slide, model, cut_and_area, staining)
     seconds = time.perf_counter() - start
     return Result(nuclei, canvas.labels, slide, model.card, seconds, configuration, model.backend)
