@@ -9,7 +9,7 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
-from nuguide.colours import TYPE_COLOURS
+from nuguide.colours import POSITIVITY_COLOURS, TYPE_COLOURS
 from nuguide.errors import OutputError
 from nuguide.export import geojson
 from nuguide.export.geojson import write_geojson
@@ -91,6 +91,26 @@ def test_types_keep_their_name_and_colour(tmp_path: Path, nuclei: pa.Table) -> N
     assert [kind["name"] for kind in classes] == ["tumour", "Nucleus", "tumour"]
     assert [tuple(kind["color"]) for kind in classes[::2]] == [TYPE_COLOURS[1]] * 2
     assert tuple(classes[1]["color"]) not in TYPE_COLOURS
+
+
+def test_positivity_is_qupaths_class(tmp_path: Path, graded: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([graded], path, 0.25)
+    classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
+    assert [each["name"] for each in classes] == ["3+", "Negative", "1+"]
+    assert [tuple(each["color"]) for each in classes] == [
+        POSITIVITY_COLOURS[each["name"]] for each in classes
+    ]
+
+
+def test_positivity_stands_below_the_type(tmp_path: Path, graded: pa.Table) -> None:
+    kinds = pa.array(["tumour", None, "stroma"], pa.string())
+    typed = graded.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([typed], path, 0.25, ["stroma", "tumour"])
+    classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
+    assert [each["name"] for each in classes] == ["tumour: 3+", "Negative", "stroma: 1+"]
+    assert tuple(classes[0]["color"]) == POSITIVITY_COLOURS["3+"]
 
 
 def test_many_pieces_make_one_collection(

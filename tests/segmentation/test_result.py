@@ -3,6 +3,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -117,12 +118,53 @@ def test_stains_are_measured_as_asked_and_recorded(
         segment(tissue, 0.5, model=model, stains="dab")
 
 
+def test_what_is_positive_is_told_alike_everywhere(
+    model: Model, tissue: Image, tmp_path: Path
+) -> None:
+    tissue[:, :300, 2] //= 3  # brown on the left
+    picture = tmp_path / "brown.png"
+    iio.imwrite(picture, tissue)
+    od = segment(tissue, 0.5, model=model, stains="hdab").nuclei["second_stain_od_mean"].to_numpy()
+    middle = float(np.median(od))
+    asked = {"model": model, "stains": "hdab", "positive": [middle, 5.0, 6.0]}
+    result = segment(tissue, 0.5, **asked)
+    run = segment(picture, 0.5, **asked, out=tmp_path / "run")
+    positive = int((od >= middle).sum())
+    assert 40 < positive < 56
+    counts = {"Negative": 96 - positive, "1+": positive, "2+": 0, "3+": 0}
+    assert result.labelling.counts == run.labelling.counts == counts
+    assert run.labelling.h_score == pytest.approx(100 * positive / 96)
+    result.save(tmp_path / "saved")
+    for folder in (tmp_path / "saved", tmp_path / "run"):
+        found = read_record(folder)["found"]["positivity"]
+        assert found["positive_percent"] == round(100 * positive / 96, 2)
+        with gzip.open(folder / "nuclei.geojson.gz") as file:
+            features = json.load(file)["features"]
+        names = [feature["properties"]["classification"]["name"] for feature in features]
+        assert names == result.nuclei["positivity"].to_pylist()
+        assert names == np.where(od >= middle, "1+", "Negative").tolist()
+        red, green, blue = np.moveaxis(iio.imread(folder / "overlay.png").astype(int), -1, 0)
+        assert (blue - red > 60).sum() > 200, "Negative is blue"
+        assert (green - blue > 60).sum() > 200, "1+ is yellow"
+        assert "Outlines of the nuclei, by positivity" in (folder / "report.html").read_text()
+    assert segment(tissue, 0.5, model=model).labelling is None
+    with pytest.raises(OutputError, match=r"positive: there \[.*\], here \[9.0\].*--overwrite"):
+        segment(picture, 0.5, model=model, stains="hdab", positive=9, out=tmp_path / "run")
+
+
+def test_positive_nuclei_of_an_empty_image(model: Model, tmp_path: Path) -> None:
+    blank = np.full((64, 64), 250, np.uint8)
+    result = segment(blank, 0.5, model=model, stains="hdab", positive=0.2)
+    found = read_record(result.save(tmp_path))["found"]["positivity"]
+    assert found == {"nuclei": 0, "counts": {"Negative": 0, "Positive": 0}}
+
+
 def test_a_run_of_before_there_was_a_choice_of_stains_is_one_of_h_and_e(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
     segment(picture, 0.5, model=model, out=tmp_path)
     nuclei = pyarrow.parquet.read_table(tmp_path / "nuclei.parquet")
-    older = nuclei.drop_columns(["second_stain_od_mean"])
+    older = nuclei.drop_columns(["second_stain_od_mean", "positivity"])
     pyarrow.parquet.write_table(older, tmp_path / "nuclei.parquet")
     record = read_record(tmp_path)
     del record["configuration"]["stains"]

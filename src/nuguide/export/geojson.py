@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from nuguide.colours import Rgb, colours_of
+from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
@@ -67,7 +67,7 @@ def write_geojson(
         ``mpp`` of the collection, for readers other than QuPath.
     types : sequence of str
         Those that the model tells apart, in its order, which gives each its colour; another has
-        the colour of none.
+        the colour of none. Where nuclei have a positivity, it gives the colour.
     second_stain : str
         Name of the stain beside haematoxylin.
 
@@ -124,7 +124,7 @@ def _features(
         '","geometry":{"type":"Polygon","coordinates":[[[',
         _rings(nuclei["geometry"]),
         ']]]},"properties":{"objectType":"detection","classification":',
-        _classifications(nuclei["type"].combine_chunks(), colours),
+        _classifications(nuclei, colours),
         ',"measurements":{',
         _measurements(nuclei, names),
         "}}}",
@@ -153,14 +153,28 @@ def _measurements(nuclei: pa.Table, names: Mapping[str, str]) -> pa.StringArray:
     return pc.binary_join_element_wise(*members, ",", null_handling="skip")
 
 
-def _classifications(kinds: pa.StringArray, colours: Mapping[str, Rgb]) -> pa.StringArray:
-    encoded = pc.dictionary_encode(kinds, null_encoding="encode")
-    found = encoded.dictionary.to_pylist()
-    words = pa.array([json.dumps(_classification(kind, colours)) for kind in found])
-    return pc.take(words, encoded.indices)
+def _classifications(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
+    kinds, grades = (
+        pc.dictionary_encode(nuclei[name].combine_chunks(), null_encoding="encode")
+        for name in ("type", "positivity")
+    )
+    of_grades = grades.dictionary.to_pylist()
+    words = [
+        json.dumps(_classification(kind, grade, colours))
+        for kind in kinds.dictionary.to_pylist()
+        for grade in of_grades
+    ]
+    places = pc.add(pc.multiply(kinds.indices, len(of_grades)), grades.indices)
+    return pc.take(pa.array(words), places)
 
 
-def _classification(kind: str | None, colours: Mapping[str, Rgb]) -> dict[str, Any]:
+def _classification(
+    kind: str | None, grade: str | None, colours: Mapping[str, Rgb]
+) -> dict[str, Any]:
+    """Return QuPath's class; its form of one that stands below another is ``Tumor: Positive``."""
+    if grade is not None:
+        name = grade if kind is None else f"{kind}: {grade}"
+        return {"name": name, "color": POSITIVITY_COLOURS[grade]}
     if kind is None:
         return {"name": UNTYPED, "color": _UNTYPED_COLOUR}
     return {"name": kind, "color": colours.get(kind, _UNTYPED_COLOUR)}

@@ -50,7 +50,7 @@ def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
             SCHEMA,
             compression="zstd",
             # Ids and outlines do not repeat, and nobody looks them up by the smallest and largest.
-            use_dictionary=["type", "region"],
+            use_dictionary=["type", "positivity", "region"],
             write_statistics=[c for c in SCHEMA.names if c not in ("id", "geometry")],
         ) as writer,
     ):

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from nuguide.compiled import compiled
 from nuguide.nuclei.outlines import trace
+from nuguide.nuclei.positivity import positivity_of
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
-from nuguide.nuclei.stains import HE, Stains, od_of
+from nuguide.nuclei.staining import Staining
+from nuguide.nuclei.stains import Stains, od_of
 
 Calibrated = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From confidences, (N,), to probabilities that a true nucleus matches, (N,)."""
+
+_HE = Staining()
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def measure(
     region: int = 0,
     types: NDArray[np.object_] | None = None,
     calibrated: Calibrated | None = None,
-    stains: Stains = HE,
+    staining: Staining = _HE,
 ) -> pa.Table:
     """Measure every nucleus of a label map.
 
@@ -77,15 +81,16 @@ def measure(
         (n + 1,) str, the name of each label's type; None where the model tells none apart.
     calibrated : callable, optional
         See ``Calibrated``; without it ``match_probability`` is null.
-    stains : Stains
-        Which are measured.
+    staining : Staining
+        Which stains are measured, and what counts as positive.
 
     Returns
     -------
     pyarrow.Table
-        One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``.
-        Everything about shape is that of the polygon written (holes filled, largest piece);
-        stains and confidence are means over all pixels of the label.
+        One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``,
+        ``positivity`` without thresholds. Everything about shape is that of the polygon written
+        (holes filled, largest piece); stains and confidence are means over all pixels of the
+        label.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def measure(
     outlines = trace(labels, origin_px)
     if outlines.labels.size == 0:
         return empty_nuclei()
-    od, confidence = _means_inside(labels, outlines.labels, rgb, foreground, stains)
+    od, confidence = _means_inside(labels, outlines.labels, rgb, foreground, staining.stains)
     return described(
         outlines.polygons,
         mpp,
@@ -110,6 +115,7 @@ def measure(
         region=region,
         types=None if types is None else types[outlines.labels],
         calibrated=calibrated,
+        positive=staining.positive,
     )
 
 
@@ -123,6 +129,7 @@ def described(
     region: int = 0,
     types: NDArray[np.object_] | None = None,
     calibrated: Calibrated | None = None,
+    positive: tuple[float, ...] = (),
 ) -> pa.Table:
     """Put nuclei with these outlines into a table.
 
@@ -140,6 +147,8 @@ def described(
         As in ``measure``.
     types : ndarray, optional
         (N,) str, the name of each one's type.
+    positive : tuple of float
+        Optical densities of the second stain, see ``nuguide.nuclei.positivity``.
 
     Returns
     -------
@@ -169,6 +178,9 @@ def described(
             pa.nulls(count, pa.float64()) if calibrated is None else calibrated(confidence)
         ),
         "type": pa.nulls(count, pa.string()) if types is None else types,
+        "positivity": (
+            positivity_of(od[:, 1], positive) if positive else pa.nulls(count, pa.string())
+        ),
         "region": np.full(count, region, np.int32),
     }
     return pa.table(columns, schema=SCHEMA)

@@ -69,6 +69,14 @@ SCHEMA: pa.Schema = pa.schema(
             nullable=True,
         ),
         _column("type", pa.string(), "", "class, where the model has classes", nullable=True),
+        _column(
+            "positivity",
+            pa.string(),
+            "",
+            "Negative or Positive, or Negative, 1+, 2+ or 3+, by second_stain_od_mean and the "
+            "run's thresholds, where it has some",
+            nullable=True,
+        ),
         _column("region", pa.int32(), "", "index of the region that owns the nucleus"),
     ]
 )

@@ -60,7 +60,7 @@ class Settings:
     overwrite : bool
         Whether another run in a folder is replaced, and a run that was begun is begun anew.
     staining : Staining
-        What is measured of the stains.
+        What is measured of the stains, and what counts as positive.
     """
 
     mpp: AskedMpp | None = None
@@ -105,7 +105,8 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
                 remove_others(folder, files, slide.path)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
-        return Job(slide, folder, model, configuration, area, chosen, settings)
+        outputs, staining = settings.outputs, settings.staining
+        return Job(slide, folder, model, configuration, area, chosen, outputs, staining)
     except BaseException:
         slide.close()
         raise
@@ -136,14 +137,15 @@ class Job:
         configuration: Configuration,
         area: Area,
         plan: list[Region],
-        settings: Settings,
+        outputs: Outputs,
+        staining: Staining,
     ) -> None:
         self.slide = slide
         self.regions = len(plan)
         self._folder, self._configuration = folder, configuration
         self._card, self._backend = model.card, model.backend
-        self._area, self._plan = area, plan
-        self._outputs, self._staining = settings.outputs, settings.staining
+        self._area, self._plan, self._outputs = area, plan, outputs
+        self._staining = staining
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
         # until everything is there.
@@ -225,7 +227,7 @@ class Job:
         )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
-        found = summary(self._folder) | {
+        found = summary(self._folder, self._staining.positive) | {
             "area_mm2": round(searched_mm2(self.slide, self._area.mask), 6),
             "seconds": round(tally.wall + stages["export"], 3),
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from nuguide.colours import colours_of
+from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.export.csv import write_csv
 from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
@@ -24,7 +25,8 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
-from nuguide.nuclei.schema import with_later_columns
+from nuguide.nuclei.positivity import labelling_of
+from nuguide.nuclei.schema import empty_nuclei, with_later_columns
 from nuguide.segmentation.joining import ArrayCanvas, Canvas
 from nuguide.slides.reader import THUMBNAIL_UM, Slide
 from nuguide.slides.tissue import Tissue
@@ -201,15 +203,22 @@ def _picture(
     """Read what the picture of an image needs; what is returned draws it."""
     if labels is not None:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["geometry", "type"])
+        nuclei = _columns(folder, ["geometry", "type", "positivity"])
         polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
-        colour = colours_of(types)
-        colours = [colour[kind] for kind in nuclei["type"].to_pylist()] if types else None
+        colours = _outline_colours(nuclei, types)
         return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
     # Before the tables are written: the two at once would be the peak of a large slide.
     thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
     return lambda: _write_overview(folder, slide, thumbnail, tissue)
+
+
+def _outline_colours(nuclei: pa.Table, types: Sequence[str]) -> list[Rgb] | None:
+    """Return the colour of each nucleus: of its positivity, else of its type; None: all alike."""
+    if nuclei["positivity"].null_count < nuclei.num_rows:
+        return [POSITIVITY_COLOURS[each] for each in nuclei["positivity"].to_pylist()]
+    colour = colours_of(types)
+    return [colour[kind] for kind in nuclei["type"].to_pylist()] if types else None
 
 
 def _write_overview(
@@ -232,8 +241,9 @@ def write_page(
     tissue: Tissue | None = None,
 ) -> None:
     """Write the report of a folder in which all other files are; arguments as above."""
+    by = ", by positivity" if "positivity" in record["found"] else ", by type" if types else ""
     told = {
-        OVERLAY_FILE: "Outlines of the nuclei, by type" if types else "Outlines of the nuclei",
+        OVERLAY_FILE: f"Outlines of the nuclei{by}",
         OVERVIEW_FILE: "Density of nuclei",
         TISSUE_FILE: "Tissue that was looked at",
     }
@@ -276,13 +286,39 @@ def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
             yield nuclei if columns is None else nuclei.select(columns)
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """Return how many nuclei a run folder holds, of each type, and their median area, um2."""
-    nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["area_um2", "type"])
+def _columns(folder: Path, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of all nuclei of a run folder."""
+    return pa.concat_tables([empty_nuclei().select(columns), *read_pieces(folder, columns)])
+
+
+def summary(folder: Path, positive: Sequence[float] = ()) -> dict[str, Any]:
+    """Return what a run folder holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``NUCLEI_FILE``.
+    positive : sequence of float
+        The run's thresholds, see ``nuguide.nuclei.positivity``.
+
+    Returns
+    -------
+    dict
+        How many nuclei there are, of each type, their median area, um2; and, where there are
+        thresholds, how many are positive, of all and of each type.
+    """
+    nuclei = _columns(folder, ["area_um2", "type", "positivity"])
     found: dict[str, Any] = {"nuclei": nuclei.num_rows}
     if nuclei.num_rows:
         found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
     counts = nuclei["type"].drop_null().value_counts().to_pylist()
     if counts:
         found["types"] = {each["values"]: each["counts"] for each in counts}
+    if positive:
+        found["positivity"] = labelling_of(nuclei["positivity"].to_pylist(), positive).told()
+        of_types = {}
+        for name in found.get("types", {}):
+            classes = nuclei.filter(pc.equal(nuclei["type"], name))["positivity"]
+            of_types[name] = labelling_of(classes.to_pylist(), positive).told()
+        found["positivity"] |= {"types": of_types} if of_types else {}
     return found

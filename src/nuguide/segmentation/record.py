@@ -45,7 +45,7 @@ def configuration_of(
     regions : dict
         How the image is cut, and which part of it is looked at.
     staining : Staining
-        What is measured of the stains.
+        What is measured of the stains, and what counts as positive.
     """
     card = model.card
     some: Configuration = {}

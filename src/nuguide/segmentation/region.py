@@ -34,7 +34,7 @@ class Task:
     region : Region
         One of its plan.
     staining : Staining
-        What is measured of its stains.
+        What is measured of its stains, and what counts as positive.
     """
 
     slide: Slide
@@ -117,7 +117,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             region=region.index,
             types=types,
             calibrated=None if calibration is None else calibration.probability,
-            stains=task.staining.stains,
+            staining=task.staining,
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)

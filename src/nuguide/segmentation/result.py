@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
+from nuguide.nuclei.positivity import Labelling, labelling_of
 from nuguide.nuclei.schema import SCHEMA
 from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area, why_nothing
@@ -77,6 +78,13 @@ class Result:
         areas = self.nuclei["area_um2"].to_numpy()
         return float(np.median(areas)) if len(areas) else float("nan")
 
+    @cached_property
+    def labelling(self) -> Labelling | None:
+        """How many nuclei are positive; None where it was not asked."""
+        if (positive := self.configuration.get("positive")) is None:
+            return None
+        return labelling_of(self.nuclei["positivity"].to_pylist(), positive)
+
     def save(
         self, out: str | Path, *, overwrite: bool = False, outputs: Outputs | None = None
     ) -> Path:
@@ -111,7 +119,7 @@ class Result:
         write_table([self.nuclei], folder / NUCLEI_FILE)
         second = second_stain_of(self.configuration)
         write_outputs(folder, self.slide, outputs, self.labels, self.card.types, second)
-        found = summary(folder) | {
+        found = summary(folder, self.configuration.get("positive", ())) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
         }
@@ -182,6 +190,18 @@ class Run:
     def types(self) -> dict[str, int]:
         """Nuclei of each type that occurs; empty where the model tells none apart."""
         return dict(self._found.get("types", {}))
+
+    @property
+    def labelling(self) -> Labelling | None:
+        """How many nuclei are positive; None where it was not asked."""
+        told = self._found.get("positivity")
+        return None if told is None else Labelling(told["counts"])
+
+    @property
+    def labelling_of_types(self) -> dict[str, Labelling]:
+        """How many nuclei of each type are positive; empty where it was not asked."""
+        told = self._found.get("positivity", {}).get("types", {})
+        return {name: Labelling(each["counts"]) for name, each in told.items()}
 
     @property
     def seconds(self) -> float:

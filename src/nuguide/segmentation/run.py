@@ -14,6 +14,7 @@ from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
+from nuguide.nuclei.positivity import AskedThresholds
 from nuguide.nuclei.schema import empty_nuclei
 from nuguide.nuclei.stain_choice import AskedStains
 from nuguide.nuclei.staining import Staining, asked_staining
@@ -47,6 +48,7 @@ def segment(
     device: str = "auto",
     backend: str | None = None,
     stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: None = None,
 ) -> Result: ...
 
@@ -60,6 +62,7 @@ def segment(
     device: str = "auto",
     backend: str | None = None,
     stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: str | Path,
 ) -> Run: ...
 
@@ -72,6 +75,7 @@ def segment(
     device: str = "auto",
     backend: str | None = None,
     stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: str | Path | None = None,
 ) -> Result | Run:
     """Segment the nuclei of an image, in memory or into a run folder.
@@ -95,6 +99,9 @@ def segment(
     stains : str, Path or Stains
         Which are measured: ``he``, haematoxylin and eosin; ``hdab``, haematoxylin and DAB; or your
         own, see ``nuguide.nuclei.stain_choice.asked_stains``.
+    positive : float or sequence of float, optional
+        Mean optical density of the second stain from which on a nucleus is positive, or three
+        that rise, for 1+, 2+ and 3+. Not for ``he``.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped. Needed for whole slides; not for arrays.
@@ -109,7 +116,7 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here, or the stains make no sense.
+        cannot be used here, or the stains or thresholds make no sense.
     OutputError
         If ``out`` cannot be written or holds another run.
     ResolutionError
@@ -124,7 +131,7 @@ def segment(
     >>> run = nuguide.segment("slide.svs", out="out")  # doctest: +SKIP
     >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
-    staining = asked_staining(stains)
+    staining = asked_staining(stains, positive)
     loaded = load(model)
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
@@ -188,7 +195,7 @@ def segment_slide(
     progress : callable, optional
         See ``Progress``.
     staining : Staining, optional
-        What is measured of the stains; None: of haematoxylin and eosin.
+        What is measured of the stains, and what counts as positive; None: haematoxylin and eosin.
     """
     start = time.perf_counter()
     cut = cut_for(model, cut)
