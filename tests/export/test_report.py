@@ -119,6 +119,7 @@ def test_the_page_tells_what_is_positive(tmp_path: Path, nuclei: pa.Table) -> No
     path = tmp_path / "report.html"
     write_report(record, [typed], [], path, area_mm2=0.5, types=["stroma", "tumour"])
     page, text = Page(path), path.read_text()
+    assert not page.open
     for words in (
         "66.7 %of 3 nuclei positive: mean optical density of DAB from 0.25 on", "200H-score",
         "is 0.25 or more; it is 2+ from 0.5 on and 3+ from 9 on", "dashed ones",

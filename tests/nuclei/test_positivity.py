@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from nuguide.colours import POSITIVITY_COLOURS
@@ -41,7 +42,7 @@ def test_who_reaches_a_threshold_has_its_class() -> None:
 
 def test_the_labelling_index_and_the_h_score() -> None:
     classes = np.random.default_rng(0).choice([NEGATIVE, *GRADES], 700, p=[0.4, 0.3, 0.2, 0.1])
-    labelling = labelling_of(classes.tolist(), (0.2, 0.4, 0.6))
+    labelling = labelling_of(pa.chunked_array([classes[:9], classes[9:]]), (0.2, 0.4, 0.6))
     assert list(labelling.counts) == [NEGATIVE, *GRADES]
     assert labelling.nuclei == 700
     assert labelling.positive_percent == pytest.approx(100 * np.mean(classes != NEGATIVE))
@@ -58,13 +59,13 @@ def test_the_ends_of_both_scores() -> None:
 
 
 def test_there_is_no_h_score_without_grades_and_no_share_of_nothing() -> None:
-    one = labelling_of([POSITIVE, NEGATIVE, POSITIVE], (0.2,))
+    one = labelling_of(pa.chunked_array([[POSITIVE, NEGATIVE, POSITIVE]]), (0.2,))
     assert one.told() == {
         "nuclei": 3,
         "counts": {NEGATIVE: 1, POSITIVE: 2},
         "positive_percent": 66.67,
     }
-    nothing = labelling_of([], (0.2, 0.4, 0.6))
+    nothing = labelling_of(pa.chunked_array([], pa.string()), (0.2, 0.4, 0.6))
     assert nothing.told() == {"nuclei": 0, "counts": dict.fromkeys([NEGATIVE, *GRADES], 0)}
 
 

@@ -97,6 +97,8 @@ H, DAB = HDAB.vectors
 @pytest.mark.parametrize(
     ("vectors", "words"),
     [
+        ((H,), "expected the optical densities"),
+        ((H, DAB[:2]), "expected the optical densities"),
         ((H, (0.0, 0.0, 0.0)), "0 0 0"),
         ((H, (0.2, float("nan"), 0.7)), "0.2 nan 0.7"),
         ((H, (0.2, float("inf"), 0.7)), "0.2 inf 0.7"),
@@ -105,7 +107,17 @@ H, DAB = HDAB.vectors
         ((H, (0.66, 0.70, 0.29)), "nearly the same colour"),
         ((H, DAB, (0.92, 1.27, 1.07)), "nearly the same colour"),
     ],
-    ids=["zero", "nan", "inf", "negative", "parallel", "nearly parallel", "in one plane"],
+    ids=[
+        "one",
+        "two channels",
+        "zero",
+        "nan",
+        "inf",
+        "negative",
+        "parallel",
+        "nearly parallel",
+        "in one plane",
+    ],
 )
 def test_vectors_that_make_no_sense(vectors: tuple, words: str) -> None:
     with pytest.raises(InputError, match=words):

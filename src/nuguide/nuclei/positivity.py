@@ -1,13 +1,13 @@
 """Which nuclei count as positive, and how many do: the labelling index and the H-score."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError
@@ -120,7 +120,7 @@ class Labelling:
         }
 
 
-def labelling_of(classes: Iterable[str], thresholds: Sequence[float]) -> Labelling:
-    """Count nuclei by their class."""
-    counts = Counter(classes)
-    return Labelling({each: counts[each] for each in classes_of(thresholds)})
+def labelling_of(classes: pa.ChunkedArray, thresholds: Sequence[float]) -> Labelling:
+    """Count nuclei by their class, the column ``positivity`` of their table."""
+    counts = {each["values"]: each["counts"] for each in classes.value_counts().to_pylist()}
+    return Labelling({each: counts.get(each, 0) for each in classes_of(thresholds)})

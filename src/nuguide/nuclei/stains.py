@@ -36,7 +36,8 @@ class Stains:
     Raises
     ------
     InputError
-        If a number makes no sense, or the vectors hardly differ in direction.
+        If there are more or fewer vectors, a number makes no sense, or the vectors hardly differ
+        in direction.
     """
 
     second: str
@@ -44,6 +45,11 @@ class Stains:
     background: Rgb = (255.0, 255.0, 255.0)
 
     def __post_init__(self) -> None:
+        if len(self.vectors) not in (2, 3) or {len(vector) for vector in self.vectors} != {3}:
+            raise InputError(
+                f"stains are {self.vectors!r}; expected the optical densities in red, green and "
+                "blue of haematoxylin, of the second stain and, where there is one, of a third"
+            )
         for vector in self.vectors:
             if not (all(math.isfinite(v) and v >= 0 for v in vector) and any(vector)):
                 raise InputError(
@@ -93,8 +99,8 @@ class Stains:
         """Return what decides the measurements, as it stands in ``run.toml``."""
         return {
             "second": self.second,
-            "vectors": [list(vector) for vector in self.vectors],
-            "background": list(self.background),
+            "vectors": [[float(value) for value in vector] for vector in self.vectors],
+            "background": [float(value) for value in self.background],
         }
 
 

@@ -315,10 +315,10 @@ def summary(folder: Path, positive: Sequence[float] = ()) -> dict[str, Any]:
     if counts:
         found["types"] = {each["values"]: each["counts"] for each in counts}
     if positive:
-        found["positivity"] = labelling_of(nuclei["positivity"].to_pylist(), positive).told()
+        found["positivity"] = labelling_of(nuclei["positivity"], positive).told()
         of_types = {}
         for name in found.get("types", {}):
             classes = nuclei.filter(pc.equal(nuclei["type"], name))["positivity"]
-            of_types[name] = labelling_of(classes.to_pylist(), positive).told()
+            of_types[name] = labelling_of(classes, positive).told()
         found["positivity"] |= {"types": of_types} if of_types else {}
     return found

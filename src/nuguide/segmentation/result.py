@@ -83,7 +83,7 @@ class Result:
         """How many nuclei are positive; None where it was not asked."""
         if (positive := self.configuration.get("positive")) is None:
             return None
-        return labelling_of(self.nuclei["positivity"].to_pylist(), positive)
+        return labelling_of(self.nuclei["positivity"], positive)
 
     def save(
         self, out: str | Path, *, overwrite: bool = False, outputs: Outputs | None = None
