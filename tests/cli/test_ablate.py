@@ -22,8 +22,8 @@ def asked(monkeypatch) -> list[tuple]:
     """Return what would have been trained, in place of training it."""
     calls: list[tuple] = []
 
-    def ablate(plan, data, file, out, *, split, unseen, say, progress):
-        calls.append(([each.recipe.name for each in plan], data, file, out, split, *unseen))
+    def ablate(plan, data, file, out, *, split, unseen, mpp, say, progress):
+        calls.append(([each.recipe.name for each in plan], data, file, out, split, mpp, *unseen))
 
     monkeypatch.setattr("nuguide.training.ablation.run.ablate", ablate)
     return calls
@@ -47,15 +47,16 @@ def run(monkeypatch, *arguments: str) -> int:
 def test_the_whole_grid_is_run(monkeypatch, asked, grid, capsys):
     assert run(monkeypatch, "--grid", grid) == 0
     names = ["none-s0", "wide-s0", "none-s1", "wide-s1"]
-    files = (Path("d"), Path("none.jsonl"), Path("runs/ablation"), "validation")
+    files = (Path("d"), Path("none.jsonl"), Path("runs/ablation"), "validation", None)
     assert asked == [(names, *files)]
     assert "no run of this grid is in none.jsonl" in capsys.readouterr().out
 
 
 def test_a_part_of_it_can_be_chosen(monkeypatch, asked, grid):
-    assert run(monkeypatch, "--grid", grid, "--only", "wide", "--seed", "1", "-o", "here") == 0
+    chosen = ("--only", "wide", "--seed", "1", "--mpp", "0.5", "-o", "here")
+    assert run(monkeypatch, "--grid", grid, *chosen) == 0
     assert asked[0][0] == ["wide-s1"]
-    assert asked[0][3] == Path("here")
+    assert asked[0][3:6] == (Path("here"), "validation", 0.5)
 
 
 def test_data_that_no_run_has_seen_is_scored_and_shown_apart(
@@ -67,7 +68,7 @@ def test_data_that_no_run_has_seen_is_scored_and_shown_apart(
             add_row(runs, make_row(variant, 0, [aji + more, aji], data=data, split=split))
     shown = ("--grid", grid, "--runs", str(runs), "--report", str(report))
     assert run(monkeypatch, *shown, "--unseen", "away/lab") == 0
-    assert asked[0][5:] == (Path("away/lab"),)
+    assert asked[0][6:] == (Path("away/lab"),)
     first, second = capsys.readouterr().out.split("\nlab, all\n")
     assert "\nd, validation\n" in first
     assert "0.515" in first

@@ -402,6 +402,33 @@ def test_scripts_get_a_line_of_json_for_each_image(run: Run, picture: Path, tmp_
     assert not (tmp_path / "out" / "picture" / "labels.tif").exists()
 
 
+def test_what_a_finished_run_lacks_is_made_and_told(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    asked = [picture, "--mpp", 0.5, "-o", tmp_path / "out"]
+    assert "  made  " not in run(*asked).out
+    (tmp_path / "out" / "overlay.png").unlink()
+    ran = run(*asked, "--csv")
+    assert ran.code == 0
+    assert "(done before)\n" in ran.out
+    assert "  made         nuclei.csv, overlay.png from the nuclei found before\n" in ran.out
+    assert "    nuclei.csv " in ran.out
+    assert ran.err == ""
+    (tmp_path / "out" / "nuclei.csv").unlink()
+    line = json.loads(run(*asked, "--csv", "--json").out)
+    assert (line["resumed"], line["made"], line["why_again"]) == (True, ["nuclei.csv"], "")
+
+
+def test_why_an_image_is_segmented_again_is_told(run: Run, picture: Path, tmp_path: Path) -> None:
+    asked = [picture, "--mpp", 0.5, "-o", tmp_path / "out"]
+    assert run(*asked).err == ""
+    (tmp_path / "out" / "nuclei.parquet").unlink()
+    ran = run(*asked, "--json")
+    assert ran.err == "picture.png: segmented again: nuclei.parquet is missing\n"
+    line = json.loads(ran.out)
+    assert (line["resumed"], line["why_again"]) == (False, "nuclei.parquet is missing")
+
+
 def test_a_region_of_interest_is_read(run: Run, picture: Path, tmp_path: Path) -> None:
     roi = tmp_path / "roi.geojson"
     roi.write_text('{"type": "Point", "coordinates": [1, 1]}')

@@ -5,6 +5,8 @@ import pytest
 
 from nuguide.cli import main as program
 from nuguide.errors import DataSetError
+from nuguide.training.history import CURVE_FILE
+from nuguide.training.log import METRICS
 from nuguide.training.seen import Seen, SeenSet, keep_seen
 
 
@@ -13,8 +15,8 @@ def asked(monkeypatch) -> list[tuple]:
     """Return what would have been trained, in place of training it."""
     calls: list[tuple] = []
 
-    def fit(recipe, data, out, *, progress, devices, nodes):
-        calls.append((recipe, data, out))
+    def fit(recipe, data, out, *, mpp, progress, devices, nodes):
+        calls.append((recipe, data, out, mpp))
         return out / "checkpoints" / "best.ckpt"
 
     monkeypatch.setattr("nuguide.training.fit.fit", fit)
@@ -34,7 +36,8 @@ def test_values_are_read_as_toml_and_bare_words_as_text(monkeypatch, asked, caps
     sets = [word for change in changes for word in ("--set", change)]
     scale = ("--set", "augmentation.scale=[1.0, 1.5]")
     assert run(monkeypatch, "default", "--data", "d", "-o", "r", *sets, *scale) == 0
-    ((recipe, data, out),) = asked
+    ((recipe, data, out, mpp),) = asked
+    assert mpp is None
     assert (recipe.steps, recipe.split, recipe.augmentation.rotate) == (7, "train", False)
     assert recipe.network.options["width"] == 4
     assert recipe.augmentation.scale == (1.0, 1.5)
@@ -114,6 +117,25 @@ def test_a_card_that_says_less_than_its_recipe_is_told_in_a_line(
     assert run(monkeypatch, "open", "--data", "MINE", "-o", str(tmp_path)) == 0
     (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("card"))
     assert "trained on MINE (not stated), licence not stated" in line
+
+
+def test_the_scale_of_images_that_tell_none_is_passed_on(monkeypatch, asked, capsys):
+    assert run(monkeypatch, "small", "--data", "a", "--mpp", "0.25") == 0
+    assert asked[0][3] == 0.25
+    assert "nuguide calibrate runs/small/model a --mpp 0.25" in capsys.readouterr().out
+    assert run(monkeypatch, "small", "--data", "a", "--mpp", "much") == 2
+    assert "much" in capsys.readouterr().err
+
+
+def test_the_best_epoch_and_the_curve_are_told(monkeypatch, asked, capsys, tmp_path: Path):
+    (tmp_path / METRICS).parent.mkdir()
+    log = "loss_epoch,loss_step,step,validation_aji\n,,9,0.5\n,,19,0.25\n"
+    (tmp_path / METRICS).write_text(log)
+    (tmp_path / CURVE_FILE).touch()
+    assert run(monkeypatch, "small", "--data", "a", "-o", str(tmp_path)) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "best epoch       AJI 0.500 (validation, after 10 of 20 steps)" in told
+    assert f"curve            {tmp_path / CURVE_FILE}" in told
 
 
 def test_several_data_sets_are_passed_on(monkeypatch, asked):

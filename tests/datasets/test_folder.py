@@ -81,7 +81,7 @@ def test_a_scale_that_cannot_be_is_refused(plain_folder: Path, mpp: float):
 
 def test_without_a_scale_the_index_is_named(plain_folder: Path):
     with pytest.raises(
-        ResolutionError, match=r"a\.png has no um/px; expected .*index\.csv"
+        ResolutionError, match=r"a\.png has no um/px; expected --mpp, .*index\.csv"
     ) as error:
         open_dataset(plain_folder)
     assert "None" not in str(error.value)

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.annotated import tissue
 from fixtures.replicas import feature, write_geojson, write_picture, write_qupath
-from nuguide.datasets import qupath
+from nuguide.datasets import qupath_geojson
 from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import DataSetError, ResolutionError
 from nuguide.nuclei.outlines import trace
@@ -124,7 +124,7 @@ def test_damaged_geojson_is_one_clear_line(one: Path, content: bytes):
 
 
 def test_a_bomb_is_not_unpacked(one: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(qupath, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(qupath_geojson, "MAX_BYTES", 10_000)
     path = one / "annotations" / "a.geojson.gz"
     write_geojson(path, [])
     path.write_bytes(gzip.compress(b" " * 100_000))

@@ -8,7 +8,7 @@ import shapely
 
 from nuguide.errors import InputError, OutputError
 from nuguide.export import table
-from nuguide.export.table import read_table, write_table
+from nuguide.export.table import fault_of, read_table, write_table
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 
 
@@ -22,6 +22,7 @@ def test_what_is_written_is_read(tmp_path: Path, nuclei: pa.Table) -> None:
 def test_a_table_of_before_the_second_stain_is_read(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.parquet"
     pq.write_table(nuclei.drop_columns(["second_stain_od_mean"]), path)
+    assert not fault_of(path, 3, thoroughly=True)
     read = read_table(path)
     assert read.schema.equals(SCHEMA, check_metadata=True)
     assert read["second_stain_od_mean"].null_count == read.num_rows == 3
@@ -68,6 +69,51 @@ def test_other_files_are_refused(tmp_path: Path, nuclei: pa.Table) -> None:
     pq.write_table(nuclei.drop_columns(["area_um2"]), tmp_path / "less.parquet")
     with pytest.raises(InputError, match="lacks area_um2"):
         read_table(tmp_path / "less.parquet")
+
+
+def test_a_whole_table_has_no_fault(tmp_path: Path, nuclei: pa.Table) -> None:
+    write_table([nuclei], tmp_path / "nuclei.parquet")
+    assert fault_of(tmp_path / "nuclei.parquet", 3, thoroughly=False) == ""
+    assert fault_of(tmp_path / "nuclei.parquet", 3, thoroughly=True) == ""
+
+
+def test_a_table_that_was_lost_cut_or_exchanged_has_a_fault(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    path = tmp_path / "nuclei.parquet"
+    assert fault_of(path, 3, thoroughly=False) == "is missing"
+    write_table([nuclei], path)
+    assert fault_of(path, 1_004, thoroughly=False) == "holds 3 nuclei where 1,004 were found"
+    content = path.read_bytes()
+    for length in (0, 8, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        assert "cannot be read" in fault_of(path, 3, thoroughly=False)
+    path.write_text("no table")
+    assert "cannot be read" in fault_of(path, 3, thoroughly=False)
+
+
+def test_a_byte_that_changed_is_found_when_every_page_is_read(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    path = tmp_path / "nuclei.parquet"
+    write_table([nuclei], path)
+    content = path.read_bytes()
+    chunks = [pq.read_metadata(path).row_group(0).column(i) for i in range(len(SCHEMA.names))]
+    for chunk in chunks:
+        first = chunk.dictionary_page_offset or chunk.data_page_offset
+        last = first + chunk.total_compressed_size - 1
+        path.write_bytes(content[:last] + bytes([content[last] ^ 1]) + content[last + 1 :])
+        assert fault_of(path, 3, thoroughly=False) == ""
+        assert "cannot be read" in fault_of(path, 3, thoroughly=True), chunk.path_in_schema
+
+
+def test_a_table_without_a_column_serves_until_something_is_made_of_it(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    path = tmp_path / "less.parquet"
+    pq.write_table(nuclei.drop_columns(["area_um2"]), path)
+    assert fault_of(path, 3, thoroughly=False) == ""
+    assert fault_of(path, 3, thoroughly=True) == "lacks area_um2"
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, nuclei: pa.Table) -> None:

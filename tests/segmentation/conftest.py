@@ -29,6 +29,24 @@ def tissue() -> NDArray[np.uint8]:
     return image.round().astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def crowd() -> NDArray[np.uint8]:
+    """400 x 500 px in which most nuclei touch their neighbours: where seams go wrong first."""
+    random = np.random.default_rng(1)
+    depth = np.zeros((400, 500))
+    rows, columns = np.indices(depth.shape)
+    for cy in range(14, 400, 21):
+        for cx in range(14, 500, 21):
+            near = np.s_[max(0, cy - 20) : cy + 20, max(0, cx - 20) : cx + 20]
+            y, x = rows[near], columns[near]
+            (down, across), (tall, wide) = random.uniform(-3, 3, 2), random.uniform(9, 13, 2)
+            away = np.hypot((y - cy - down) / tall, (x - cx - across) / wide)
+            depth[near] = np.maximum(depth[near], 1 - away)
+    image = np.full((400, 500, 3), (235, 190, 215), float)
+    image[depth > 0] = 140 - 100 * depth[depth > 0][:, None]
+    return image.round().astype(np.uint8)
+
+
 @pytest.fixture
 def picture(tissue: NDArray[np.uint8], tmp_path: Path) -> Path:
     import imageio.v3

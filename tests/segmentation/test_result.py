@@ -68,16 +68,6 @@ def test_the_same_run_again_is_not_computed_again(
     assert (tmp_path / "out" / "labels.tif").stat().st_mtime_ns == stamp
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_run_that_lost_a_file_is_done_anew(
-    model: Model, picture: Path, tmp_path: Path, name: str
-) -> None:
-    segment(picture, 0.5, model=model, out=tmp_path / "out")
-    (tmp_path / "out" / name).unlink()
-    assert not segment(picture, 0.5, model=model, out=tmp_path / "out").resumed
-    assert (tmp_path / "out" / name).is_file()
-
-
 def test_another_run_is_refused_with_the_difference(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
@@ -147,6 +137,13 @@ def test_what_is_positive_is_told_alike_everywhere(
         assert (blue - red > 60).sum() > 200, "Negative is blue"
         assert (green - blue > 60).sum() > 200, "1+ is yellow"
         assert "Outlines of the nuclei, by positivity" in (folder / "report.html").read_text()
+    # What is lost of them is made again as it was.
+    lost = {name: (tmp_path / "run" / name) for name in ("nuclei.geojson.gz", "overlay.png")}
+    before = {name: path.read_bytes() for name, path in lost.items()}
+    for path in lost.values():
+        path.unlink()
+    assert segment(picture, 0.5, **asked, out=tmp_path / "run").made == tuple(lost)
+    assert {name: path.read_bytes() for name, path in lost.items()} == before
     assert segment(tissue, 0.5, model=model).labelling is None
     with pytest.raises(OutputError, match=r"positive: there \[.*\], here \[9.0\].*--overwrite"):
         segment(picture, 0.5, model=model, stains="hdab", positive=9, out=tmp_path / "run")
@@ -169,9 +166,13 @@ def test_a_run_of_before_there_was_a_choice_of_stains_is_one_of_h_and_e(
     record = read_record(tmp_path)
     del record["configuration"]["stains"]
     write_record(tmp_path, record)
+    for name in ("nuclei.geojson.gz", "overlay.png", "report.html"):
+        (tmp_path / name).unlink()
     again = segment(picture, 0.5, model=model, out=tmp_path)
     assert again.resumed
     assert RUN_FILE in again.files
+    assert len(again.made) == 3
+    assert b"Eosin OD mean" not in gzip.decompress((tmp_path / "nuclei.geojson.gz").read_bytes())
     table = again.nuclei.to_table()
     assert table.column_names == nuclei.column_names
     assert table["second_stain_od_mean"].null_count == 96
@@ -188,7 +189,7 @@ def test_a_run_cut_short_does_not_look_whole(
     def full(*_: object) -> None:
         raise OutputError("disk full")
 
-    monkeypatch.setattr("nuguide.segmentation.outputs.write_labels", full)
+    monkeypatch.setattr("nuguide.segmentation.label_files.write_labels", full)
     with pytest.raises(OutputError):
         result.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "run.toml").exists()

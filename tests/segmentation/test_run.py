@@ -165,24 +165,6 @@ def test_a_guide_by_name_goes_where_the_network_goes(
     assert encoder.weight.device.type == "meta"
 
 
-@pytest.fixture(scope="module")
-def crowd() -> Image:
-    """400 x 500 px in which most nuclei touch their neighbours: where seams go wrong first."""
-    random = np.random.default_rng(1)
-    depth = np.zeros((400, 500))
-    rows, columns = np.indices(depth.shape)
-    for cy in range(14, 400, 21):
-        for cx in range(14, 500, 21):
-            near = np.s_[max(0, cy - 20) : cy + 20, max(0, cx - 20) : cx + 20]
-            y, x = rows[near], columns[near]
-            (down, across), (tall, wide) = random.uniform(-3, 3, 2), random.uniform(9, 13, 2)
-            away = np.hypot((y - cy - down) / tall, (x - cx - across) / wide)
-            depth[near] = np.maximum(depth[near], 1 - away)
-    image = np.full((400, 500, 3), (235, 190, 215), float)
-    image[depth > 0] = 140 - 100 * depth[depth > 0][:, None]
-    return image.round().astype(np.uint8)
-
-
 @pytest.mark.parametrize(
     ("cut", "mpp"), [(Cut(96), 0.25), (Cut(160, 128, 64), 0.4), (Cut(224, 64, 32), 0.5)]
 )

@@ -41,6 +41,22 @@ def test_an_item_is_the_same_in_every_run_and_another_elsewhere(sample: Sample):
     assert len(again) == 6
 
 
+def test_ambiguous_areas_are_read_at_the_place_of_the_labels(sample: Sample):
+    """Every batch of a set tells of them if any image does."""
+    vague = replace(sample, ignore=sample.labels > 0)
+    chosen = {"mpp": 0.5, "size": SIZE, "augmentation": Augmentation(), "targets": ()}
+    both = Crops([sample, vague], None, **chosen, seed=7, epoch=0, length=12)
+    kinds = set()
+    for index in range(12):
+        item = both[index]
+        assert item["ignore"].dtype == torch.bool
+        kinds.add(bool(item["ignore"].any()))
+        if item["ignore"].any():
+            assert torch.equal(item["ignore"], item["nuclei"] > 0)
+        assert torch.equal(item["image"], crops(sample, length=12)[index]["image"])
+    assert kinds == {False, True}
+
+
 def test_batches_are_the_same_whoever_makes_them_and_others_in_each_epoch(sample: Sample):
     tokens = [ramp(16, 16, 2.0)] * 2
     seen = []

@@ -17,11 +17,11 @@ import pytest
 import torch
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWriter
 
-from fixtures.replicas import write_consep, write_folder
+from fixtures.replicas import write_consep, write_folder, write_picture
 from nuguide import segment
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
-from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError
+from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError, ResolutionError
 from nuguide.guides.base import Embedding
 from nuguide.guides.fields import encode_extent
 from nuguide.guides.frozen import FrozenSamGuide
@@ -44,6 +44,7 @@ from nuguide.training.fit import fit, fitted_on
 from nuguide.training.module import DistillationTraining, SegmentationTraining
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.seen import seen_by
 
 STEPS = 6  # three epochs
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -114,6 +115,7 @@ def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
         "data.json",
         "checkpoints",
         "log",
+        "curve.png",
     }
     assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
     scored = [row for row in rows(whole) if row["validation_aji"]]
@@ -121,6 +123,55 @@ def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
     losses = [float(row["loss_epoch"]) for row in rows(whole) if row["loss_epoch"]]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
+
+
+def test_images_that_tell_no_scale_are_trained_on_at_the_one_that_is_given(
+    make_segmentation, tmp_path: Path
+):
+    names = [f"image-{number}" for number in range(8)]
+    write_folder(tmp_path / "data", names)
+    recipe, run = make_segmentation(steps=2), tmp_path / "run"
+    with pytest.raises(ResolutionError, match="um/px"):
+        fit(recipe, tmp_path / "data", run, progress=False)
+    fit(recipe, tmp_path / "data", run, mpp=0.25, progress=False)
+    (seen,) = seen_by(run).sets
+    assert (seen.name, 0 < seen.n_images < 8) == ("data", True)
+    with pytest.raises(OutputError, match="images"):
+        fit(recipe, tmp_path / "data", run, mpp=0.5, progress=False)
+
+
+def test_what_is_drawn_where_the_annotation_is_ambiguous_changes_nothing(
+    make_segmentation, tmp_path: Path
+):
+    """Two sets of images, one with all nuclei and one without those of the ambiguous half."""
+    names, runs = [f"image-{number}" for number in range(6)], []
+    vague = np.zeros((64, 64), np.uint8)
+    vague[:, 32:] = 255
+    for kind in ("all", "half", "apart"):
+        root = tmp_path / kind
+        truths = write_folder(root, names)
+        for name, truth in truths.items():
+            labels = truth.labels.astype(np.uint16)
+            if kind != "all":
+                reaching = np.unique(labels[:, :32])
+                labels[~np.isin(labels, reaching)] = 0
+            write_picture(root / "masks" / f"{name}.tif", labels)
+            if kind != "apart":
+                write_picture(root / "ignore" / f"{name}.png", vague)
+        fit(make_segmentation(steps=2), root, root / "run", mpp=0.5, progress=False)
+        runs.append(root / "run")
+    both, half, apart = (read_checkpoint(run / "checkpoints" / "last.ckpt") for run in runs)
+    assert all(torch.equal(v, half["state_dict"][k]) for k, v in both["state_dict"].items())
+    assert rows(runs[0]) == rows(runs[1])
+    assert any(not torch.equal(v, apart["state_dict"][k]) for k, v in both["state_dict"].items())
+
+
+def test_an_image_of_which_nothing_is_annotated_is_refused(make_segmentation, tmp_path: Path):
+    write_folder(tmp_path / "data", [f"image-{number}" for number in range(6)])
+    write_picture(tmp_path / "data" / "ignore" / "image-2.png", np.full((64, 64), 255, np.uint8))
+    with pytest.raises(DataSetError, match=r"ignore mask of image-2 covers all of the image"):
+        fit(make_segmentation(), tmp_path / "data", tmp_path / "run", mpp=0.5, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_last_checkpoint_is_that_of_the_last_epoch_though_another_was_better(

@@ -212,6 +212,81 @@ def test_a_classification_without_a_loss_is_refused():
         losses.terms(outputs, {"nuclei": truth()}, None, Losses(cross_entropy=0))
 
 
+KNOWN = 15
+"""Columns of a crop that are annotated."""
+
+
+def half_known(seed: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return outputs and a batch that differ from those of other seeds in the other columns."""
+    heads = {"nuclei": 2, "nuclei_2": 2, "distance": 1, "offsets": 2, "types": 3}
+    columns = []
+    for each, width in ((0, KNOWN), (seed, 25 - KNOWN)):
+        generator = torch.Generator().manual_seed(each)
+        size = (2, 12, width)
+        said = {
+            head: torch.randn(2, channels, 12, width, generator=generator)
+            for head, channels in heads.items()
+        }
+        batch = {
+            "nuclei": torch.randint(0, 2, size, generator=generator),
+            "distance": torch.rand(size, generator=generator),
+            "offsets": torch.rand(2, 2, 12, width, generator=generator),
+            "types": torch.randint(0, 4, size, generator=generator),
+            "closeness": torch.rand(size, generator=generator),
+        }
+        columns.append((said, batch))
+    outputs, batch = (
+        {name: torch.cat([one[name], other[name]], dim=-1) for name in one}
+        for one, other in zip(*columns, strict=True)
+    )
+    ignore = torch.zeros(2, 12, 25, dtype=torch.bool)
+    ignore[..., KNOWN:] = True
+    return outputs, batch | {"ignore": ignore}
+
+
+def test_nothing_is_learned_where_the_annotation_is_ambiguous():
+    """Neither what is said nor what is annotated there counts, at any scale."""
+    weights = Losses(focal=1, released_dice=1, iou=1, ms_ssim=1, boundary=2)
+    outputs, batch = half_known(1)
+    for values in outputs.values():
+        values.requires_grad_()
+    found = losses.terms(outputs, batch, None, weights)
+    assert found.keys() >= {"cross_entropy", "dice", "ms_ssim", "distance", "offsets", "types"}
+    torch.testing.assert_close(found, losses.terms(*half_known(2), None, weights))
+    sum(found.values()).backward()
+    for values in outputs.values():
+        assert values.grad[..., KNOWN:].eq(0).all()
+        assert values.grad[..., :KNOWN].ne(0).any()
+
+
+def test_what_is_annotated_weighs_as_much_as_without_ambiguous_areas():
+    outputs, batch = half_known(1)
+    names = ("nuclei", "distance")
+    weights = Losses(dice=0, offsets=0, types=0)
+    found = losses.terms({name: outputs[name] for name in names}, batch, None, weights)
+    alone = losses.terms(
+        {name: outputs[name][..., :KNOWN] for name in names},
+        {name: batch[name][..., :KNOWN] for name in names},
+        None,
+        weights,
+    )
+    assert found.keys() == alone.keys() == {"cross_entropy", "distance"}
+    for name, value in alone.items():
+        torch.testing.assert_close(found[name], value * KNOWN / 25)
+
+
+def test_a_crop_that_may_hide_a_nucleus_is_no_example_of_none():
+    nuclei = torch.zeros(3, 12, 25, dtype=torch.int64)
+    nuclei[0, 3, 4] = 1
+    ignore = torch.zeros(3, 12, 25, dtype=torch.bool)
+    ignore[:2, :, 15:] = True
+    kind = torch.zeros(3, 2, requires_grad=True)
+    outputs = {"nuclei": torch.zeros(3, 2, 12, 25), "classification": kind}
+    batch = {"nuclei": nuclei, "ignore": ignore}
+    losses.terms(outputs, batch, None, Losses(dice=0))["cross_entropy"].backward()
+    assert kind.grad.ne(0).any(1).tolist() == [True, False, True]
+
+
 def test_distance_and_tokens_are_zero_at_a_perfect_match():
     x = torch.randn(2, 8, 4, 3, generator=torch.Generator().manual_seed(3))
     assert losses.distance_error(x[:, :1], x[:, 0]).item() == 0

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nuguide.units import checked_mpp
+
 
 def ablate(
     recipe: Annotated[
@@ -42,6 +44,10 @@ def ablate(
             help="Another data set, on all of which each run is scored too; may be repeated.",
         ),
     ] = None,
+    mpp: Annotated[
+        str | None,
+        typer.Option(help="Microns per pixel of the images in a folder, for example 0.25."),
+    ] = None,
     train: Annotated[
         bool, typer.Option("--train/--no-train", help="Train what is missing, or only show.")
     ] = True,
@@ -70,7 +76,17 @@ def ablate(
     others = unseen or []
     if train:
         watched = sys.stderr.isatty()
-        run(plan, data, runs, out, split=split, unseen=others, say=console.print, progress=watched)
+        run(
+            plan,
+            data,
+            runs,
+            out,
+            split=split,
+            unseen=others,
+            mpp=None if mpp is None else checked_mpp(mpp),
+            say=console.print,
+            progress=watched,
+        )
     rows = read_rows(runs)
     for part in Part(data, split), *(Part(other, "all") for other in others):
         stem = f"ablation-{part.name}" if part.data in others else "ablation"

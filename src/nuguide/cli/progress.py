@@ -6,21 +6,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
 if TYPE_CHECKING:
     from nuguide.segmentation.batch import State
 
 
+class SpeedColumn(ProgressColumn):
+    """Regions a second; nothing before two are done."""
+
+    def render(self, task: Task) -> Text:
+        """Word the speed of an image."""
+        return Text("" if task.speed is None else f"{task.speed:.2f} regions/s")
+
+
 @contextmanager
 def shown_progress() -> "Iterator[Callable[[State], None]]":
-    """Show a bar for each image under way; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
-
+    """Show a bar for each image under way where somebody looks, and say why one is done again."""
     console = Console(stderr=True)
     bars: dict[Path, TaskID] = {}
     with Progress(
         *("{task.description}", BarColumn(), MofNCompleteColumn(), "regions"),
-        *("{task.fields[nuclei]:,} nuclei", "{task.speed:.2f} regions/s", TimeRemainingColumn()),
+        *("{task.fields[nuclei]:,} nuclei", SpeedColumn(), TimeRemainingColumn()),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -30,6 +48,8 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
 
         def show(state: "State") -> None:
             if state.image not in bars:
+                if state.why_again:
+                    typer.echo(f"{state.image.name}: segmented again: {state.why_again}", err=True)
                 bars[state.image] = progress.add_task(
                     state.image.name, total=state.regions, completed=state.done, nuclei=0
                 )

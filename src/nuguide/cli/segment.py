@@ -166,7 +166,8 @@ def segment(
 ) -> None:
     """Segment the nuclei of images and whole slides into files for QuPath, Python and the eye.
 
-    The same command again skips what is finished and goes on where it was stopped.
+    The same command again skips what is finished and goes on where it was stopped; files that
+    are missing, or are asked for now, are made from the nuclei found before.
     """
     from nuguide.backends.registry import with_backend
     from nuguide.cli.progress import shown_progress
@@ -278,6 +279,8 @@ def _line(ended: "Ended") -> dict[str, Any]:
         "image": str(ended.image),
         "folder": str(outcome.folder),
         "resumed": outcome.resumed,
+        "made": list(outcome.made),
+        "why_again": outcome.why_again,
         **outcome.record["found"],
         "mpp": outcome.mpp,
         "mpp_source": outcome.mpp_source,
@@ -288,6 +291,8 @@ def _report(image: Path, run: "Run") -> None:
     """Print what was found, in um, and where it lies."""
     again = " (done before)" if run.resumed else ""
     typer.echo(f"{image.name}: {run.count} nuclei in {run.seconds:.1f} s{again}")
+    if run.made:
+        typer.echo(f"  made         {', '.join(run.made)} from the nuclei found before")
     if run.count:
         typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
         counts = sorted(run.types.items(), key=lambda item: -item[1])

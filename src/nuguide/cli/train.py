@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nuguide.units import checked_mpp
+
 
 def train(
     recipe: Annotated[
@@ -20,6 +22,10 @@ def train(
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run [default: runs/<name>].")
+    ] = None,
+    mpp: Annotated[
+        str | None,
+        typer.Option(help="Microns per pixel of the images in a folder, for example 0.25."),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -40,17 +46,25 @@ def train(
 
     from nuguide.training.finish import finish
     from nuguide.training.fit import fit
+    from nuguide.training.history import CURVE_FILE, best_line, history_of
     from nuguide.training.processes import is_first, launched
     from nuguide.training.recipe import SegmentationRecipe
     from nuguide.training.recipe_file import parsed_changes, read_recipe
     from nuguide.training.stated import left_unstated
+    from nuguide.training.trainer import chosen_by
 
     chosen = read_recipe(recipe, parsed_changes(changes or []))
     run = out or Path("runs") / chosen.name
     each, nodes = launched() or (devices, 1)
-    best = fit(chosen, data, run, progress=sys.stderr.isatty(), devices=each, nodes=nodes)
+    scale = None if mpp is None else checked_mpp(mpp)
+    watched = sys.stderr.isatty()
+    best = fit(chosen, data, run, mpp=scale, progress=watched, devices=each, nodes=nodes)
     if not is_first():
         return
+    if (history := history_of(run, chosen_by(chosen))) is not None:
+        typer.echo(f"best epoch       {best_line(history)}")
+    if (run / CURVE_FILE).is_file():
+        typer.echo(f"curve            {run / CURVE_FILE}")
     typer.echo(f"best checkpoint  {best}")
     made = finish(run)
     if made is not None:
@@ -59,5 +73,5 @@ def train(
             typer.echo(f"card             {line}")
         # What a network was fitted on, it is surer of.
         if chosen.split == "fit":
-            told = " ".join(str(each) for each in data)
+            told = " ".join(str(each) for each in data) + (f" --mpp {mpp}" if mpp else "")
             typer.echo(f"not calibrated   nuguide calibrate {made} {told}")

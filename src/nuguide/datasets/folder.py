@@ -8,8 +8,7 @@
     types/<stem>.png          optional: the class of each pixel
     ignore/<stem>.png         optional: not 0 where the annotation is ambiguous
     index.csv                 optional: a column name (or case, image, file) with stems, and any
-                              of mpp, split (train, validation, test), organ, patient, source;
-                              the only place of um/px for a command without --mpp
+                              of mpp, split (train, validation, test), organ, patient, source
 """
 
 from dataclasses import dataclass, replace
@@ -141,11 +140,9 @@ def stated(row: Row, mpp: float | None, image: Path, root: Path) -> Row:
     """
     scale = row.mpp if mpp is None else mpp
     if scale is None:
-        # Not every command that opens a folder has --mpp, so the index is named first.
         raise ResolutionError(
-            f"{image} has no um/px; expected it in the column mpp of {root / 'index.csv'} (columns "
-            "name,mpp and a line for each image); add it (data check, evaluate and calibrate take "
-            "--mpp as well)"
+            f"{image} has no um/px; expected --mpp, such as --mpp 0.25, or the column mpp of "
+            f"{root / 'index.csv'} (columns name,mpp and a line for each image); add one of them"
         )
     return replace(row, mpp=checked_mpp(scale), mpp_estimated=row.mpp_estimated and mpp is None)
 

@@ -172,7 +172,9 @@ def classes_of(root: Path | Sequence[Path], mpp: float | None = None) -> tuple[s
     return _recognised(root, mpp).classes
 
 
-def sources(root: Path | Sequence[Path], names: Collection[str]) -> list[tuple[DataSet, int]]:
+def sources(
+    root: Path | Sequence[Path], names: Collection[str], mpp: float | None = None
+) -> list[tuple[DataSet, int]]:
     """Tell which of the data sets in ``root`` some of its samples are of, and how many of each.
 
     Parameters
@@ -181,8 +183,10 @@ def sources(root: Path | Sequence[Path], names: Collection[str]) -> list[tuple[D
         As for ``open_dataset``.
     names : collection of str
         Names of samples that it opens, each once.
+    mpp : float or None
+        As for ``open_dataset``.
     """
-    sets = _each_recognised(root)
+    sets = _each_recognised(root, mpp)
     counts = [
         sum(prefix + entry.name in names for entry in each.entries)
         for prefix, each in zip(prefixes(sets), sets, strict=True)

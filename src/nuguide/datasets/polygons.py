@@ -17,6 +17,18 @@ class Outline:
 
     pieces: tuple[tuple[Ring, ...], ...]
 
+    @property
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest (x, y) of the outer rings, of which there is one at least."""
+        outer = np.concatenate([piece[0] for piece in self.pieces])
+        return outer.min(axis=0), outer.max(axis=0)
+
+    def moved(self, x: float, y: float) -> "Outline":
+        """Return the outline moved by so many px."""
+        return Outline(
+            tuple(tuple(np.add(ring, (x, y)) for ring in piece) for piece in self.pieces)
+        )
+
 
 def rasterise(outlines: Iterable[Outline], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Number the pixels whose middle lies inside an outline.

@@ -1,41 +1,39 @@
-"""Nuclei drawn or detected in QuPath: images with GeoJSON of the same stem.
+"""Nuclei drawn or detected in QuPath: images and whole slides with GeoJSON of the same stem.
 
 ::
 
-    images/<stem>.png|tif|jpg|bmp
+    images/<stem>.png|tif|jpg|bmp     or a slide: svs, ndpi, mrxs, scn, bif, OME-TIFF, OME-Zarr
     annotations/<stem>.geojson[.gz]   or detections/, geojson/, or beside the images
     index.csv                         optional, as in a plain folder
 
 Names that QuPath itself gives a meaning keep it: what is classified ``Ignore*`` is ambiguous, and
-where there are objects of the class ``Region*``, all that lies outside them is.
+where there are objects of the class ``Region*``, all that lies outside them is. Each of these is a
+sample of its own, with a margin of tissue around it; a whole slide must have one. A slide's um/px
+are its own, unless they are stated.
 """
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry, Finding
 from nuguide.datasets.folder import FOLDS, Row, rows_of_index, stated
-from nuguide.datasets.pictures import by_stem, read_rgb
-from nuguide.datasets.polygons import Outline, Ring, rasterise
-from nuguide.errors import DataSetError
-from nuguide.units import checked_mpp
-
-MAX_BYTES = 500_000_000
-"""Most bytes of one GeoJSON, unpacked."""
-
-IGNORE, REGION = "Ignore*", "Region*"
+from nuguide.datasets.pictures import SUFFIXES, by_stem
+from nuguide.datasets.polygons import Outline
+from nuguide.datasets.qupath_geojson import Drawn, read_drawn
+from nuguide.datasets.qupath_samples import IGNORE, MARGIN_UM, REGION, Annotated, read_sample
+from nuguide.errors import DataSetError, InputError
+from nuguide.slides.finding import IMAGE_SUFFIXES
+from nuguide.slides.opening import open_stored
+from nuguide.slides.reader import open_slide
 
 _FOLDERS = ("annotations", "detections", "geojson", "images", ".")
 _ENDINGS = (".geojson", ".geojson.gz")
+_IMAGES = frozenset(SUFFIXES) | frozenset(IMAGE_SUFFIXES) | {".zarr"}
+_TIFF = (".tif", ".tiff")
 
 
 def is_qupath(root: Path) -> bool:
@@ -47,154 +45,122 @@ def open_qupath(root: Path, mpp: float | None) -> DataSet:
     """Pair every image with the GeoJSON of its stem.
 
     All files are read once for the names of the classes, so that a class has the same number in
-    every image: the names in alphabetical order, from 1.
+    every image: the names in alphabetical order, from 1. Of a slide its annotated areas, and what
+    lies in them, are kept.
 
     Raises
     ------
     DataSetError
-        If there is no image, or a GeoJSON is damaged.
+        If there is no image, or a GeoJSON or a slide is damaged.
     ResolutionError
         If an image has no um/px, or one out of range.
     """
     place = _place(root)
     pictures = root / "images" if (root / "images").is_dir() else root
-    images = by_stem(pictures)
+    images = by_stem(pictures, _IMAGES)
     if place is None or not images:
         raise DataSetError(
             f"{root} holds {len(images)} pictures and {'no' if place is None else 'some'} GeoJSON; "
             "expected images/ and annotations/, paired by file name without its ending; give the "
             "folder that holds the two"
         )
-    drawn = {_stem(path): path for path in _geojsons(place)}
-    rows = rows_of_index(root / "index.csv")
-    classes = tuple(sorted({name for path in drawn.values() for name in _class_names(path)}))
+    files = {_stem(path): path for path in _geojsons(place)}
+    drawn = {stem: read_drawn(path) for stem, path in files.items()}
+    kinds = {each.kind for objects in drawn.values() for each in objects}
+    classes = tuple(sorted(kinds - {"", IGNORE, REGION}))
     if len(classes) > 255:
         raise DataSetError(
             f"{place} has {len(classes)} classes; expected at most 255; merge some in QuPath"
         )
-    entries = []
+    rows = rows_of_index(root / "index.csv")
+    found: list[Annotated] = []
+    bare: list[Finding] = []
     for stem, path in images.items():
-        if stem in drawn:
-            row = stated(rows.get(stem, Row()), mpp, path, root)
-            read = partial(_read, row, path, drawn[stem], classes)
-            entries.append(Entry(stem, read, row.part, row.organ, row.patient, row.source))
+        if stem not in files:
+            continue
+        is_slide = _is_slide(path)
+        row = rows.get(stem) or rows.get(path.name) or Row()
+        row = _of_slide(row, mpp, path) if is_slide else stated(row, mpp, path, root)
+        whole = Annotated(
+            stem, path, is_slide, row, None, partial(read_drawn, files[stem]), classes
+        )
+        areas = _areas(whole, drawn[stem])
+        found += areas or ([] if is_slide else [whole])
+        bare += [_bare(path)] if is_slide and not areas else []
     return DataSet(
         name="qupath",
         title="images with QuPath's GeoJSON",
         licence="",
         root=root,
-        entries=tuple(entries),
-        findings=tuple(_unpaired(images, drawn)),
+        entries=tuple(_entry(each) for each in found),
+        findings=(*_unpaired(images, files), *bare),
         classes=classes,
         fold_counts=(FOLDS,),
     )
 
 
-def read_geojson(path: Path) -> list[dict[str, Any]]:
-    """Read the features of a FeatureCollection, a bare array or a single feature.
+def _entry(what: Annotated) -> Entry:
+    row = what.row
+    return Entry(
+        what.name, partial(read_sample, what), row.part, row.organ, row.patient, row.source
+    )
 
-    Raises
-    ------
-    DataSetError
-        If the file is missing, too large when unpacked, or no GeoJSON.
-    """
+
+def _is_slide(path: Path) -> bool:
+    """Tell whether an image is one of which only parts are read."""
+    if path.suffix.lower() in _TIFF:
+        try:
+            levels = open_stored(path).levels
+        except InputError:
+            return False  # what is wrong with it is told where pictures are read
+        levels.close()
+        return not levels.in_memory
+    return path.suffix.lower() not in SUFFIXES
+
+
+def _of_slide(row: Row, mpp: float | None, path: Path) -> Row:
+    """Return the row of a slide with its um/px: what is stated, else what the slide tells."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise DataSetError(
-                f"{path} has more than {MAX_BYTES:,} bytes; expected at most that many; "
-                "cut image and annotation up"
+        with open_slide(path, row.mpp if mpp is None else mpp) as slide:
+            return replace(
+                row,
+                mpp=slide.mpp,
+                mpp_estimated=bool(slide.warnings),
+                source=row.source or path.stem,
             )
-        content = json.loads(text)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise _no_geojson(path, str(error) or type(error).__name__) from error
-    if isinstance(content, dict):
-        content = content.get("features", [content])
-    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
-        raise _no_geojson(path, "it holds no list of features")
-    return content
+    except InputError as error:
+        raise DataSetError(str(error)) from error
 
 
-def _no_geojson(path: Path, why: str) -> DataSetError:
-    return DataSetError(
-        f"{path} cannot be read ({' '.join(why.split())[:200]}); expected GeoJSON as QuPath "
-        "exports it; export it again"
+def _areas(whole: Annotated, drawn: Sequence[Drawn]) -> list[Annotated]:
+    """List the annotated areas of an image from its top down, each with what lies in it."""
+    areas = [each.outline for each in drawn if each.kind == REGION and each.outline.pieces]
+    areas.sort(key=lambda area: area.bounds[0].tolist()[::-1])
+    # Areas of one image belong on one side, as images of one slide do.
+    row = replace(whole.row, source=whole.row.source or (whole.name if areas[1:] else ""))
+    return [
+        replace(
+            whole,
+            name=f"{whole.name}-{number}" if areas[1:] else whole.name,
+            row=row,
+            area=area,
+            drawn=partial(list, _near(area, drawn, MARGIN_UM / (row.mpp or 1))),
+        )
+        for number, area in enumerate(areas, start=1)
+    ]
+
+
+def _near(area: Outline, drawn: Sequence[Drawn], margin: float) -> list[Drawn]:
+    """List the objects that reach into an area or its margin, px."""
+    low, high = area.bounds
+    objects = [each for each in drawn if each.outline.pieces]
+    if not objects:
+        return []
+    lows, highs = (
+        np.array(ends) for ends in zip(*(e.outline.bounds for e in objects), strict=True)
     )
-
-
-def _read(row: Row, image: Path, drawn: Path, classes: tuple[str, ...]) -> Sample:
-    rgb = read_rgb(image)
-    shape = (rgb.shape[0], rgb.shape[1])
-    outlines: list[Outline] = []
-    numbers, special = [0], {IGNORE: list[Outline](), REGION: list[Outline]()}
-    for feature in read_geojson(drawn):
-        outline, name = _outline(feature, drawn), _class_name(feature)
-        if outline is None:
-            continue
-        if name in special:
-            special[name].append(outline)
-            continue
-        outlines.append(outline)
-        numbers.append(classes.index(name) + 1 if name in classes else 0)
-    labels = rasterise(outlines, shape)
-    return Sample(
-        name=_stem(drawn),
-        image=rgb,
-        labels=labels,
-        mpp=checked_mpp(row.mpp),
-        organ=row.organ,
-        patient=row.patient,
-        types=np.array(numbers, np.uint8)[labels] if classes else None,
-        ignore=_ignored(special, shape),
-        source=row.source,
-    )
-
-
-def _ignored(special: dict[str, list[Outline]], shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    if not any(special.values()):
-        return None
-    ignore = rasterise(special[IGNORE], shape) > 0
-    if special[REGION]:
-        ignore |= rasterise(special[REGION], shape) == 0
-    return ignore
-
-
-def _outline(feature: dict[str, Any], path: Path) -> Outline | None:
-    """Return a feature's polygon, None if it is a point, a line or nothing."""
-    # QuPath's cells keep the nucleus beside the outline of the cell.
-    geometry = feature.get("nucleusGeometry") or feature.get("geometry")
-    if not isinstance(geometry, dict):
-        raise _no_geojson(path, "a feature has no geometry")
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind not in ("Polygon", "MultiPolygon"):
-        return None
-    try:
-        pieces: Any = [coordinates] if kind == "Polygon" else coordinates
-        return Outline(tuple(tuple(_ring(ring) for ring in piece) for piece in pieces if piece))
-    except (TypeError, ValueError) as error:
-        raise _no_geojson(path, f"a polygon is damaged: {error}") from error
-
-
-def _ring(points: Any) -> Ring:
-    ring = np.asarray(points, np.float64)
-    if ring.ndim != 2 or ring.shape[1] < 2:
-        raise ValueError("a ring is no list of points")
-    # QuPath counts from the corner of the first pixel, outlines here from its middle.
-    return ring[:, :2] - 0.5
-
-
-def _class_name(feature: dict[str, Any]) -> str:
-    properties = feature.get("properties")
-    kind = properties.get("classification") if isinstance(properties, dict) else None
-    if isinstance(kind, dict):
-        names = kind.get("names")
-        kind = kind.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
-    return kind if isinstance(kind, str) else ""
-
-
-def _class_names(path: Path) -> set[str]:
-    return {_class_name(feature) for feature in read_geojson(path)} - {"", IGNORE, REGION}
+    reaching = (highs >= low - margin) & (lows <= high + margin)
+    return [objects[number] for number in np.flatnonzero(reaching.all(axis=1))]
 
 
 def _place(root: Path) -> Path | None:
@@ -210,6 +176,16 @@ def _geojsons(folder: Path) -> Iterator[Path]:
 
 def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem
+
+
+def _bare(path: Path) -> Finding:
+    return Finding(
+        "error",
+        "slide without an annotated area",
+        path.name,
+        f"{path} has no area of the class {REGION}; expected one at least, in which every nucleus "
+        "is outlined; draw it in QuPath and export it along, or take the slide away",
+    )
 
 
 def _unpaired(images: dict[str, Path], drawn: dict[str, Path]) -> list[Finding]:

@@ -4,15 +4,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
 
-from nuguide.export.label_pyramid import NUCLEI
+from nuguide.export.label_maps import LabelMap, opened_labels
 from nuguide.files import replacing
 
 _TILE_PX = 512
@@ -20,8 +19,6 @@ _DEFLATE_LEVEL = 6  # by libdeflate: in less than half of zlib's time
 _PACKERS = 4  # threads: libdeflate leaves Python free, and a GPU's labels wait for it alone
 _UM_PER_CM = 10_000.0
 _BIG_FROM_BYTES = 1 << 31  # of pixels; far from the 4 GiB that a plain TIFF can hold
-
-_Source: TypeAlias = NDArray[np.int32] | zarr.Array
 
 
 def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> None:
@@ -46,15 +43,11 @@ def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> No
     -----
     16 bits where they suffice for an array, else 32: more programs read the former.
     """
-    if isinstance(labels, Path):
-        source: _Source = zarr.open_array(labels / NUCLEI / "0", mode="r")
-        kind: np.dtype[Any] = np.dtype(np.uint32)
-    else:
-        few = labels.max(initial=0) <= np.iinfo(np.uint16).max
-        source, kind = labels, np.dtype(np.uint16 if few else np.uint32)
+    few = not isinstance(labels, Path) and labels.max(initial=0) <= np.iinfo(np.uint16).max
+    kind: np.dtype[Any] = np.dtype(np.uint16 if few else np.uint32)
     per_cm = _UM_PER_CM / mpp
-    height, width = source.shape
-    with replacing(path) as aside:
+    with opened_labels(labels) as source, replacing(path) as aside:
+        height, width = source.shape
         tifffile.imwrite(
             aside,
             _packed_tiles(source, kind),
@@ -71,7 +64,7 @@ def write_labels(labels: NDArray[np.int32] | Path, path: Path, mpp: float) -> No
         )
 
 
-def _packed_tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
+def _packed_tiles(source: LabelMap, kind: np.dtype[Any]) -> Iterator[bytes]:
     """Give the tiles as they stand in the file; a few are packed side by side.
 
     Most of a slide is blank, so its tile is packed once.
@@ -88,7 +81,7 @@ def _packed_tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[bytes]:
             yield blank if left is None else left.result()
 
 
-def _tiles(source: _Source, kind: np.dtype[Any]) -> Iterator[NDArray[Any] | None]:
+def _tiles(source: LabelMap, kind: np.dtype[Any]) -> Iterator[NDArray[Any] | None]:
     """Cut a map into tiles, row by row, those at the edges filled up with 0; None: a blank one."""
     for y in range(0, source.shape[0], _TILE_PX):
         for x in range(0, source.shape[1], _TILE_PX):

@@ -49,6 +49,7 @@ def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
             aside,
             SCHEMA,
             compression="zstd",
+            write_page_checksum=True,
             # Ids and outlines do not repeat, and nobody looks them up by the smallest and largest.
             use_dictionary=["type", "positivity", "region"],
             write_statistics=[c for c in SCHEMA.names if c not in ("id", "geometry")],
@@ -84,14 +85,41 @@ def read_table(path: Path) -> pa.Table:
             "run nuguide segment to make one"
         ) from fault
     nuclei = with_later_columns(nuclei)
-    if not nuclei.schema.equals(SCHEMA, check_metadata=False):
-        missing = [name for name in SCHEMA.names if name not in nuclei.schema.names]
-        wrong = f"lacks {', '.join(missing)}" if missing else "has other columns or kinds"
+    if wrong := _foreign(nuclei.schema):
         raise InputError(
             f"{path} {wrong}; expected the columns of a nucleus table; "
             "run nuguide segment to make one"
         )
     return nuclei.replace_schema_metadata(None).cast(SCHEMA)
+
+
+def fault_of(path: Path, rows: int, *, thoroughly: bool) -> str:
+    """Say what is wrong with a table of so many nuclei that was written; empty if nothing is.
+
+    The number of rows stands at a Parquet file's end, so one that was cut short is found without
+    reading it. Thoroughly, its columns are looked at, and every page against its checksum.
+    """
+    if not path.exists():
+        return "is missing"
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if file.metadata.num_rows != rows:
+                return f"holds {file.metadata.num_rows:,} nuclei where {rows:,} were found"
+            if not thoroughly:
+                return ""
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+            return _foreign(with_later_columns(file.schema_arrow.empty_table()).schema)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as fault:
+        return f"cannot be read ({' '.join(str(fault).split())})"
+
+
+def _foreign(schema: pa.Schema) -> str:
+    """Say in what a table's columns differ from those of nuclei; empty if they do not."""
+    if schema.equals(SCHEMA, check_metadata=False):
+        return ""
+    missing = [name for name in SCHEMA.names if name not in schema.names]
+    return f"lacks {', '.join(missing)}" if missing else "has other columns or kinds"
 
 
 def _geo(bounds: Bounds) -> dict[str, object]:

@@ -67,12 +67,16 @@ class Ended:
 
 @dataclass(frozen=True)
 class State:
-    """How far an image is: regions done and in all, nuclei found so far."""
+    """How far an image is: regions done and in all, nuclei found so far.
+
+    ``why_again`` is that of its job.
+    """
 
     image: Path
     done: int
     regions: int
     nuclei: int
+    why_again: str = ""
 
 
 Begin = Callable[[Path, Path], Job | Run]
@@ -172,4 +176,4 @@ class Batch:
         self._ended.append(Ended(image, outcome))
 
     def _report(self, image: Path, job: Job) -> None:
-        self._tell(State(image, job.done, job.regions, job.nuclei))
+        self._tell(State(image, job.done, job.regions, job.nuclei, job.why_again))

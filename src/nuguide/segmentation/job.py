@@ -11,12 +11,13 @@ from nuguide.networks.allocator import give_back_memory
 from nuguide.nuclei.staining import Staining, second_stain_of
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
+from nuguide.segmentation.finished import complete, why_again
 from nuguide.segmentation.joining import ArrayCanvas, join
+from nuguide.segmentation.label_files import opened_canvas, pyramid_of
 from nuguide.segmentation.ledger import Ledger, is_run, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
-    opened_canvas,
     remove_others,
     searched_mm2,
     summary,
@@ -29,7 +30,6 @@ from nuguide.segmentation.record import (
     Configuration,
     check_folder,
     configuration_of,
-    is_finished,
     record_of,
     write_record,
 )
@@ -77,7 +77,8 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     Returns
     -------
     Job or Run
-        What is left to do; the finished run where nothing is.
+        What is left to do; the finished run where nothing is, after what was missing of its files
+        was made of its nuclei.
 
     Raises
     ------
@@ -95,18 +96,21 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         configuration = configuration_of(slide, model, regions, settings.staining)
         check_folder(folder, configuration, overwrite=settings.overwrite)
         files = settings.outputs.files(slide, area.mask)
-        if not settings.overwrite and is_finished(folder, configuration, files):
+        finished = not settings.overwrite and (folder / RUN_FILE).is_file()
+        again = why_again(folder, slide, files) if finished else ""
+        if finished and not again:
+            made = complete(folder, configuration, slide, files, area, model.card.types)
             remove_ledger(folder)  # the run may have been stopped just before it did
             slide.close()
-            return Run(folder, (*files, RUN_FILE), resumed=True)
+            return Run(folder, (*files, RUN_FILE), resumed=True, made=made)
         if settings.overwrite:
             # Files of those names in a folder without a run are somebody's own.
             if is_run(folder):
                 remove_others(folder, files, slide.path)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
-        outputs, staining = settings.outputs, settings.staining
-        return Job(slide, folder, model, configuration, area, chosen, outputs, staining)
+        staining = settings.staining
+        return Job(slide, folder, model, configuration, area, chosen, files, staining, again)
     except BaseException:
         slide.close()
         raise
@@ -127,6 +131,8 @@ class Job:
         Regions that were given out and have not come back.
     closed : bool
         Whether it has ended.
+    why_again : str
+        Why it is segmented again though its run was finished; empty if it was not.
     """
 
     def __init__(
@@ -137,14 +143,16 @@ class Job:
         configuration: Configuration,
         area: Area,
         plan: list[Region],
-        outputs: Outputs,
+        files: tuple[str, ...],
         staining: Staining,
+        why_again: str = "",
     ) -> None:
         self.slide = slide
+        self.why_again = why_again
         self.regions = len(plan)
         self._folder, self._configuration = folder, configuration
         self._card, self._backend = model.card, model.backend
-        self._area, self._plan, self._outputs = area, plan, outputs
+        self._area, self._plan, self._files = area, plan, files
         self._staining = staining
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
@@ -211,15 +219,16 @@ class Job:
         self.slide.forget()
         fragments = ((region, self._ledger.nuclei(region.index)) for region in self._plan)
         scale = self.slide.mpp / self._card.mpp
-        with opened_canvas(self._folder, self.slide, self._outputs) as canvas:
+        with opened_canvas(self._folder, self.slide, self._files) as canvas:
             write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
         if self.slide.streams:
             give_back_memory()
-        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
+        painted = pyramid_of(self._folder, self._files)
+        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else painted
         write_outputs(
             self._folder,
             self.slide,
-            self._outputs,
+            self._files,
             labels,
             self._card.types,
             second_stain_of(self._configuration),
@@ -241,8 +250,7 @@ class Job:
         write_record(self._folder, record)
         self._ledger.close()
         remove_ledger(self._folder)
-        files = self._outputs.files(self.slide, self._area.mask)
-        return Run(self._folder, (*files, RUN_FILE))
+        return Run(self._folder, (*self._files, RUN_FILE), why_again=self.why_again)
 
     def close(self) -> None:
         """Let go of the folder, and of the image once nobody reads it; what is done stays done."""

@@ -1,9 +1,8 @@
 """The files of a run folder: which there are, and how they come about."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +18,18 @@ from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.export.csv import write_csv
 from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
-from nuguide.export.label_pyramid import open_labels
-from nuguide.export.labels import write_labels
 from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
 from nuguide.nuclei.positivity import labelling_of
 from nuguide.nuclei.schema import empty_nuclei, with_later_columns
-from nuguide.segmentation.joining import ArrayCanvas, Canvas
+from nuguide.segmentation.label_files import (
+    LABEL_FILES,
+    TIFF_FILE,
+    ZARR_FOLDER,
+    write_label_files,
+)
 from nuguide.slides.reader import THUMBNAIL_UM, Slide
 from nuguide.slides.tissue import Tissue
 
@@ -36,8 +38,6 @@ NUCLEI_FILE = "nuclei.parquet"
 
 GEOJSON_FILE = "nuclei.geojson.gz"
 CSV_FILE = "nuclei.csv"
-TIFF_FILE = "labels.tif"
-ZARR_FOLDER = "labels.ome.zarr"
 REPORT_FILE = "report.html"
 OVERLAY_FILE = "overlay.png"
 OVERVIEW_FILE = "overview.png"
@@ -47,8 +47,7 @@ KNOWN_FILES = (
     GEOJSON_FILE,
     NUCLEI_FILE,
     CSV_FILE,
-    TIFF_FILE,
-    ZARR_FOLDER,
+    *LABEL_FILES,
     OVERLAY_FILE,
     OVERVIEW_FILE,
     TISSUE_FILE,
@@ -127,29 +126,11 @@ def remove_others(folder: Path, files: Sequence[str], image: Path | None) -> Non
             raise unwritable(path, fault) from fault
 
 
-@contextmanager
-def opened_canvas(folder: Path, slide: Slide, outputs: Outputs) -> Iterator[Canvas | None]:
-    """Open what the labels of a slide are painted on.
-
-    In memory for an image that lies there too, a pyramid in ``folder`` for a whole slide, None if
-    nobody wants the labels of one.
-    """
-    if not slide.streams:
-        yield ArrayCanvas(slide.shape)
-    elif outputs.label_file(slide) is None:
-        yield None
-    else:
-        path = folder / ZARR_FOLDER
-        with open_labels(path, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
-            slide.forget()  # the pixels of the thumbnail are not needed while labels are painted
-            yield canvas
-
-
 def write_outputs(
     folder: Path,
     slide: Slide,
-    outputs: Outputs,
-    labels: NDArray[np.int32] | None,
+    files: Collection[str],
+    labels: NDArray[np.int32] | Path | None,
     types: Sequence[str],
     second_stain: str,
     tissue: Tissue | None = None,
@@ -159,13 +140,14 @@ def write_outputs(
     Parameters
     ----------
     folder : Path
-        Holds ``NUCLEI_FILE``, and the pyramid of labels of a whole slide.
+        Holds ``NUCLEI_FILE``.
     slide : Slide
         The image.
-    outputs : Outputs
-        What there shall be.
-    labels : ndarray or None
-        (H, W) int32 of an image that lies in memory; None for a whole slide.
+    files : collection of str
+        Names of what is to be written; the table itself, the report and the record are not.
+    labels : ndarray, Path or None
+        (H, W) int32 of an image that lies in memory; the file in which they are of a whole slide;
+        None where no label map is to be written.
     types : sequence of str
         Those that the model tells apart, in its order.
     second_stain : str
@@ -173,44 +155,47 @@ def write_outputs(
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
-    draw = _picture(folder, slide, labels, types, tissue)
+    draw = _picture(folder, slide, files, types, tissue)
     # Nearly all of it is compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
-        files = [
-            beside.submit(_write_tables, folder, slide, types, second_stain, outputs.csv),
-            beside.submit(_write_labels, folder, slide, outputs.label_file(slide), labels),
+        written = [
+            beside.submit(_write_tables, folder, slide, files, types, second_stain),
+            beside.submit(write_label_files, folder, slide, files, labels),
         ]
         draw()
-        for file in files:
+        for file in written:
             file.result()
 
 
 def _write_tables(
-    folder: Path, slide: Slide, types: Sequence[str], second_stain: str, csv: bool
+    folder: Path, slide: Slide, files: Collection[str], types: Sequence[str], second_stain: str
 ) -> None:
-    write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types, second_stain)
-    if csv:
+    if GEOJSON_FILE in files:
+        write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types, second_stain)
+    if CSV_FILE in files:
         write_csv(read_pieces(folder), folder / CSV_FILE)
 
 
 def _picture(
     folder: Path,
     slide: Slide,
-    labels: NDArray[np.int32] | None,
+    files: Collection[str],
     types: Sequence[str],
     tissue: Tissue | None,
 ) -> Callable[[], None]:
-    """Read what the picture of an image needs; what is returned draws it."""
-    if labels is not None:
+    """Read what the pictures of an image need; what is returned draws them."""
+    if OVERLAY_FILE in files:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
         nuclei = _columns(folder, ["geometry", "type", "positivity"])
         polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
         colours = _outline_colours(nuclei, types)
         return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
+    if not (OVERVIEW_FILE in files or TISSUE_FILE in files):
+        return lambda: None
     # Before the tables are written: the two at once would be the peak of a large slide.
     thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
-    return lambda: _write_overview(folder, slide, thumbnail, tissue)
+    return lambda: _write_overview(folder, slide, files, thumbnail, tissue)
 
 
 def _outline_colours(nuclei: pa.Table, types: Sequence[str]) -> list[Rgb] | None:
@@ -222,14 +207,19 @@ def _outline_colours(nuclei: pa.Table, types: Sequence[str]) -> list[Rgb] | None
 
 
 def _write_overview(
-    folder: Path, slide: Slide, thumbnail: NDArray[np.uint8], tissue: Tissue | None
+    folder: Path,
+    slide: Slide,
+    files: Collection[str],
+    thumbnail: NDArray[np.uint8],
+    tissue: Tissue | None,
 ) -> None:
     """Draw a slide as a whole: where nuclei are dense, and where tissue was found."""
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
-    density = count_density(read_pieces(folder, COUNTED), size_um, tissue)
-    area = None if tissue is None else tissue.area_mm2
-    write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
-    if tissue is not None:
+    if OVERVIEW_FILE in files:
+        density = count_density(read_pieces(folder, COUNTED), size_um, tissue)
+        area = None if tissue is None else tissue.area_mm2
+        write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
+    if TISSUE_FILE in files and tissue is not None:
         write_tissue(thumbnail, tissue.mask, folder / TISSUE_FILE, size_um)
 
 
@@ -263,19 +253,6 @@ def searched_mm2(slide: Slide, tissue: Tissue | None = None) -> float:
     """Return the area that was looked at, mm2: that of the tissue, else of the whole image."""
     height, width = slide.shape
     return height * width * (slide.mpp / 1e3) ** 2 if tissue is None else tissue.area_mm2
-
-
-def _write_labels(
-    folder: Path, slide: Slide, name: str | None, labels: NDArray[np.int32] | None
-) -> None:
-    pyramid = folder / ZARR_FOLDER
-    if name == TIFF_FILE:
-        write_labels(pyramid if labels is None else labels, folder / TIFF_FILE, slide.mpp)
-        if labels is None:
-            shutil.rmtree(pyramid, ignore_errors=True)
-    elif name == ZARR_FOLDER and labels is not None:
-        with open_labels(pyramid, slide.shape, slide.mpp, slide.thumbnail()) as canvas:
-            canvas.write(0, 0, labels)
 
 
 def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

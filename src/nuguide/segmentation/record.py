@@ -137,12 +137,6 @@ def read_record(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def is_finished(folder: Path, configuration: Configuration, files: tuple[str, ...]) -> bool:
-    """Tell whether ``folder`` holds the whole result of this very configuration in ``files``."""
-    whole = all((folder / name).exists() for name in (*files, RUN_FILE))
-    return whole and not _differences(folder, configuration)
-
-
 def check_folder(folder: Path, configuration: Configuration, *, overwrite: bool = False) -> None:
     """Make ``folder``, or refuse it if another finished run lies in it.
 

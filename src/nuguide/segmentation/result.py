@@ -109,16 +109,16 @@ class Result:
         OutputError
             If the folder cannot be written, or holds another run.
         """
-        folder, outputs = Path(out), outputs or Outputs()
+        folder, files = Path(out), (outputs or Outputs()).files(self.slide)
         check_folder(folder, self.configuration, overwrite=overwrite)
         # Files of those names in a folder without a run are somebody's own.
         if overwrite and is_run(folder):
-            remove_others(folder, outputs.files(self.slide), self.slide.path)
+            remove_others(folder, files, self.slide.path)
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
         second = second_stain_of(self.configuration)
-        write_outputs(folder, self.slide, outputs, self.labels, self.card.types, second)
+        write_outputs(folder, self.slide, files, self.labels, self.card.types, second)
         found = summary(folder, self.configuration.get("positive", ())) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
@@ -143,11 +143,17 @@ class Run:
         Names of what the run was asked to write there; whatever else lies there is not its own.
     resumed : bool
         Whether it was finished before.
+    made : tuple of str
+        Names of those files that a finished run lacked, made now of the nuclei found before.
+    why_again : str
+        Why an image whose run was finished before was segmented again; empty if it was not.
     """
 
     folder: Path
     files: tuple[str, ...]
     resumed: bool = False
+    made: tuple[str, ...] = ()
+    why_again: str = ""
 
     @cached_property
     def record(self) -> dict[str, Any]:

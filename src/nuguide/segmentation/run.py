@@ -104,7 +104,8 @@ def segment(
         that rise, for 1+, 2+ and 3+. Not for ``he``.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
-        again goes on where it was stopped. Needed for whole slides; not for arrays.
+        again goes on where it was stopped, and makes the files that a finished run lacks from its
+        nuclei. Needed for whole slides; not for arrays.
 
     Returns
     -------

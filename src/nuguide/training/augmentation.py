@@ -82,19 +82,36 @@ def types_at(sample: Sample, coordinates: Coordinates) -> NDArray[np.int64]:
     ndarray
         (n, n) int64: class, 0 in the background and wherever the sample tells none.
     """
+    return _nearest(sample.types, coordinates).astype(np.int64)
+
+
+def ignored_at(sample: Sample, coordinates: Coordinates) -> NDArray[np.bool_]:
+    """Read where the annotation is ambiguous at ``coordinates``, as ``view`` reads the labels.
+
+    Returns
+    -------
+    ndarray
+        (n, n) bool; nowhere, if the sample has no ignore mask.
+    """
+    ignore = None if sample.ignore is None else sample.ignore.astype(np.uint8)
+    return _nearest(ignore, coordinates) > 0
+
+
+def _nearest(values: NDArray[np.uint8] | None, coordinates: Coordinates) -> NDArray[np.uint8]:
+    """Sample a map of whole numbers as ``view`` samples labels; zeros where there is none."""
     size = coordinates.shape[0] // 2
-    if sample.types is None:
-        return np.zeros((size, size), np.int64)
+    if values is None:
+        return np.zeros((size, size), np.uint8)
     centres = cv2.resize(coordinates, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(
         cv2.remap(
-            sample.types,
+            values,
             centres[..., 1],
             centres[..., 0],
             cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_REFLECT_101,
         ),
-        np.int64,
+        np.uint8,
     )
 
 

@@ -1,13 +1,13 @@
 """What must hold between a recipe, its data, its network and its guide before it is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.opening import classes_of
-from nuguide.errors import RecipeError
+from nuguide.errors import DataSetError, RecipeError
 from nuguide.guides.student import StudentGuide
 from nuguide.training.recipe import SegmentationRecipe
 
@@ -43,7 +43,10 @@ def check_student(student: StudentGuide, recipe: SegmentationRecipe) -> None:
 
 
 def check_classes(
-    recipe: SegmentationRecipe, data: Path | Sequence[Path], samples: list[Sample]
+    recipe: SegmentationRecipe,
+    data: Path | Sequence[Path],
+    samples: list[Sample],
+    mpp: float | None = None,
 ) -> None:
     """Refuse data whose types are not those that the recipe names; it may leave them unnamed.
 
@@ -54,7 +57,7 @@ def check_classes(
     """
     if not recipe.classes:
         return
-    named = classes_of(data)
+    named = classes_of(data, mpp)
     if named and named != recipe.classes:
         raise RecipeError(
             f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "
@@ -68,6 +71,22 @@ def check_classes(
             "expected types that it names; add a data set that has them, or leave out the head "
             "'types', n_types and classes"
         )
+
+
+def check_annotated(samples: Iterable[Sample]) -> None:
+    """Refuse an image of which nothing is annotated: there is nothing to learn and none to score.
+
+    Raises
+    ------
+    DataSetError
+        If the ignore mask of one covers all of it.
+    """
+    for sample in samples:
+        if sample.ignore is not None and sample.ignore.all():
+            raise DataSetError(
+                f"the ignore mask of {sample.name} covers all of the image; expected some of it to "
+                "be annotated; take the image out, or correct its mask"
+            )
 
 
 def check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> None:

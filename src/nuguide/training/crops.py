@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nuguide.datasets.base import Sample
 from nuguide.guides.student import TOKEN_PX
-from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop, types_at
+from nuguide.training.augmentation import Coordinates, Rgb, augmented_crop, ignored_at, types_at
 from nuguide.training.recipe_parts import Augmentation, ReleasedAugmentation
 from nuguide.training.released_augmentation import released_crop
 from nuguide.training.targets import make_targets
@@ -102,6 +102,10 @@ class Crops(Dataset[Batch]):
         self.mpp, self.size, self.augmentation = mpp, size, augmentation
         self.targets = targets
         self.seed, self.epoch, self.length = seed, epoch, length
+        # The published training knows no ambiguous areas.
+        self.partial = isinstance(augmentation, Augmentation) and any(
+            sample.ignore is not None for sample in samples
+        )
 
     def __len__(self) -> int:
         return self.length
@@ -119,8 +123,9 @@ class Crops(Dataset[Batch]):
         -------
         dict of Tensor
             ``image`` (3, n, n) float32 RGB in 0..1; ``nuclei`` (n, n) int64, 1 in a nucleus, 0
-            elsewhere; the ``targets``, of which ``types`` is (n, n) int64; where a guide's are
-            given, ``tokens`` (256, n / 4, n / 4) float32.
+            elsewhere; the ``targets``, of which ``types`` is (n, n) int64; where any sample has
+            ambiguous areas, ``ignore`` (n, n) bool; where a guide's are given, ``tokens``
+            (256, n / 4, n / 4) float32.
         """
         random = np.random.default_rng((self.seed, self.epoch, index))
         which, (image, labels, coordinates) = self._drawn(index, random)
@@ -132,6 +137,8 @@ class Crops(Dataset[Batch]):
             item[name] = torch.from_numpy(target)
         if "types" in self.targets:
             item["types"] = torch.from_numpy(types_at(self.samples[which], coordinates))
+        if self.partial:
+            item["ignore"] = torch.from_numpy(ignored_at(self.samples[which], coordinates))
         if self.tokens is not None:
             item["tokens"] = self.tokens[which].at(coordinates, self.samples[which].mpp)
         return item

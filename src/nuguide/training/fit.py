@@ -20,7 +20,13 @@ from nuguide.guides.controls import derangement
 from nuguide.guides.frozen import FrozenSamGuide
 from nuguide.guides.registry import load_guide
 from nuguide.guides.student import TOKEN_PX, StudentGuide
-from nuguide.training.checks import check_classes, check_network, check_student, check_validation
+from nuguide.training.checks import (
+    check_annotated,
+    check_classes,
+    check_network,
+    check_student,
+    check_validation,
+)
 from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import best_path, student_of
@@ -41,6 +47,7 @@ def fit(
     data: Path | Sequence[Path],
     out: Path,
     *,
+    mpp: float | None = None,
     progress: bool = True,
     devices: int = 1,
     nodes: int = 1,
@@ -56,6 +63,8 @@ def fit(
     out : Path
         The run's folder: ``recipe.json``, ``data.json``, ``checkpoints/``, ``log/metrics.csv``,
         and shared by the runs beside it, ``tokens/``.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
     progress : bool
         Whether to draw progress bars, of the tokens that a guide encodes and of the training.
     devices, nodes : int
@@ -93,7 +102,7 @@ def fit(
             "change batch, or --devices"
         )
     refuse_another_run(out, recipe)
-    samples, validation, seen = opened(recipe, data)
+    samples, validation, seen = opened(recipe, data, mpp)
     refuse_other_data(out, seen)
     asked, recipe = recipe, in_steps(recipe, len(samples))
     if is_finished(out, recipe):
@@ -106,7 +115,7 @@ def fit(
     if isinstance(recipe, DistillationRecipe):
         module: L.LightningModule = _distillation(recipe, samples, validation, out, progress)
     else:
-        check_classes(recipe, data, samples)
+        check_classes(recipe, data, samples, mpp)
         check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)
     if is_first():
@@ -117,24 +126,24 @@ def fit(
     return best_path(out)
 
 
-def opened(recipe: Recipe, data: Path | Sequence[Path]) -> tuple[list[Sample], list[Sample], Seen]:
+def opened(
+    recipe: Recipe, data: Path | Sequence[Path], mpp: float | None = None
+) -> tuple[list[Sample], list[Sample], Seen]:
     """Decode the images to fit on and those of validation, and tell what they are.
 
     A training holds them decoded anyhow; for a run that is finished it takes seconds, where its
     training took hours.
     """
-    samples, validation = list(fitted_on(recipe, data)), list(_validation(data))
-    return samples, validation, Seen.of(data, samples, validation)
+    samples = list(fitted_on(recipe, data, mpp))
+    validation = list(open_dataset(data, "validation", mpp))
+    check_annotated([*samples, *validation])
+    return samples, validation, Seen.of(data, samples, validation, mpp)
 
 
-def fitted_on(recipe: Recipe, data: Path | Sequence[Path]) -> Samples:
+def fitted_on(recipe: Recipe, data: Path | Sequence[Path], mpp: float | None = None) -> Samples:
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
-    samples = open_dataset(data, recipe.split, images=recipe.n_images)
+    samples = open_dataset(data, recipe.split, mpp, images=recipe.n_images)
     return Samples(balanced(samples.entries)) if recipe.balanced else samples
-
-
-def _validation(data: Path | Sequence[Path]) -> list[Sample]:
-    return list(open_dataset(data, "validation"))
 
 
 def _token_maps(guide: CachedGuide, samples: list[Sample], progress: bool) -> list[TokenMap]:

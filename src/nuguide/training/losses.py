@@ -189,7 +189,8 @@ def terms(
     batch : dict
         ``nuclei`` (B, H, W), and as outputs and weights need them ``distance`` (B, H, W),
         ``offsets`` (B, 2, H, W) and ``closeness`` (B, H, W), see ``nuguide.training.targets``,
-        and ``types`` (B, H, W).
+        and ``types`` (B, H, W). Where ``ignore``, (B, H, W) bool, is given and true, nothing is
+        learned.
     tokens : Tensor or None
         (B, 256, h, w) of the guide.
     weights : Losses
@@ -211,6 +212,8 @@ def terms(
     loss) of the classification is added to that of the pixels: U-Net3+ (Huang et al., ICASSP 2020,
     sections 2.2 and 2.3) has one loss for all stages, and gives none of them a weight of its own.
     """
+    if "ignore" in batch:
+        outputs, batch = _without_ignored(outputs, batch)
     parts = [_of_scale(scale, batch, weights) for scale in _scales(outputs)]
     if "classification" in outputs:
         parts.append(_of_image(outputs["classification"], batch["nuclei"], weights))
@@ -222,6 +225,43 @@ def terms(
         predicted = F.interpolate(outputs["tokens"], size=tokens.shape[-2:], mode="bilinear")
         found["tokens"] = token_error(predicted, standardised(tokens))
     return found
+
+
+_SURE = 30.0
+"""A logit of whose softmax or sigmoid float32 tells no more than that it is certain."""
+
+
+def _without_ignored(
+    outputs: dict[str, Tensor], batch: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Say the same in outputs and truth where the annotation is ambiguous: certain background.
+
+    So a pixel there has neither a loss nor a gradient, and means, which are over all pixels, weigh
+    every other pixel as before. A crop is no example of tissue without nuclei if it may hide some.
+
+    Notes
+    -----
+    Within 2 px of an ambiguous area the slopes of ``offset_error`` see its edge.
+    """
+    ignore = batch["ignore"][:, None]
+    truth = {
+        name: values.masked_fill(ignore if values.dim() == 4 else ignore[:, 0], 0)
+        for name, values in batch.items()
+        if name in ("nuclei", "types", "distance", "offsets", "closeness")
+    }
+    said = {}
+    for name, values in outputs.items():
+        head = name.partition("_")[0]
+        if head == "nuclei":
+            certain = values.new_tensor([_SURE, -_SURE])[:, None, None]
+            said[name] = torch.where(ignore, certain, values)
+        elif head == "classification":
+            hidden = ignore.flatten(1).any(1) & ~truth["nuclei"].flatten(1).any(1)
+            certain = values.new_tensor([_SURE, -_SURE])
+            said[name] = torch.where(hidden[:, None], certain, values)
+        else:
+            said[name] = values if head == "tokens" else values.masked_fill(ignore, 0)
+    return said, batch | truth
 
 
 def _scales(outputs: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -242,7 +242,7 @@ class SegmentationTraining(_Training):
             tile_px=getattr(self.network, "tile_px", None),
         )
         labels = decode(maps, self.recipe.decoding)
-        scores = score(sample.labels, labels)
+        scores = score(sample.labels, labels, sample.ignore)
         if maps.types is not None:
             scores["mpq_plus"] = _mpq_plus(sample, labels, maps.types)
         self.found[index] = [scores[name] for name in self.scores]
@@ -255,7 +255,14 @@ def _mpq_plus(
     if sample.types is None:
         return math.nan
     found = np.append(0, types_of(labels, probabilities)[1:] + 1)[labels]
-    scores = score_types([sample.labels], [labels], [sample.types], [found], len(probabilities))
+    scores = score_types(
+        [sample.labels],
+        [labels],
+        [sample.types],
+        [found],
+        len(probabilities),
+        ignores=[sample.ignore],
+    )
     return scores["mpq_plus"]
 
 

@@ -61,9 +61,13 @@ class Seen(_Part):
 
     @classmethod
     def of(
-        cls, data: Path | Sequence[Path], fit: Sequence[Sample], validation: Sequence[Sample]
+        cls,
+        data: Path | Sequence[Path],
+        fit: Sequence[Sample],
+        validation: Sequence[Sample],
+        mpp: float | None = None,
     ) -> Self:
-        """Describe the decoded images of the data sets in ``data``."""
+        """Describe the decoded images of the data sets in ``data``, opened with ``mpp``."""
         roots = [data] if isinstance(data, Path) else data
         # Apart, so that an image that changes sides changes the digest.
         both = f"{digest(fit)} {digest(validation)}"
@@ -76,7 +80,7 @@ class Seen(_Part):
                     licence=each.licence,
                     n_images=count,
                 )
-                for each, count in sources(data, {sample.name for sample in fit})
+                for each, count in sources(data, {sample.name for sample in fit}, mpp)
             ),
         )
 

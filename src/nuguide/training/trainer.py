@@ -20,6 +20,7 @@ from nuguide.errors import InputError
 from nuguide.files import make_folder, unwritable
 from nuguide.training.checkpoint_file import write_checkpoint
 from nuguide.training.finish import best_path, last_path
+from nuguide.training.history import DrawCurve
 from nuguide.training.log import open_log
 from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 
@@ -29,6 +30,11 @@ _ADVICE = "make room, or give another --out, and train on"
 def epochs(recipe: Recipe) -> int:
     """Return the whole epochs of a recipe."""
     return -(-recipe.steps // recipe.epoch_steps)
+
+
+def chosen_by(recipe: Recipe) -> str:
+    """Name what the best epoch of a training is chosen by, as its log does."""
+    return _monitored(recipe, "aji")
 
 
 def lost_patience(checkpoint: dict[str, Any]) -> bool:
@@ -71,7 +77,7 @@ def train(
         ModelCheckpoint(
             best.parent,
             best.stem,
-            monitor=_monitored(recipe, "aji"),
+            monitor=chosen_by(recipe),
             mode="max",
             enable_version_counter=False,
         ),
@@ -81,7 +87,14 @@ def train(
         **_processes(devices, nodes),
         max_epochs=epochs(recipe),
         gradient_clip_val=recipe.clip or None,
-        callbacks=[Timer(), *keep, *_averaging(recipe), *_patience(recipe), *_bar(progress)],
+        callbacks=[
+            Timer(),
+            *keep,
+            *_averaging(recipe),
+            *_patience(recipe),
+            DrawCurve(out, chosen_by(recipe)),
+            *_bar(progress),
+        ],
         logger=open_log(out, done),
         plugins=[_WholeCheckpoints()],
         num_sanity_val_steps=0,

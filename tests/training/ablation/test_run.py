@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from fixtures.replicas import write_folder
 from nuguide.errors import OutputError
 from nuguide.models.model import NamedGuide
 from nuguide.training.ablation.grid import Planned
@@ -163,6 +164,21 @@ def test_a_folder_of_another_recipe_is_refused(plan, make_segmentation, data: Pa
     with pytest.raises(OutputError, match="holds the run of another recipe"):
         ablate(plan[:1], data, tmp_path / "runs.jsonl", tmp_path / "runs")
     assert read_rows(tmp_path / "runs.jsonl") == []
+
+
+def test_images_that_tell_no_scale_are_trained_and_scored_at_the_one_that_is_given(
+    make_segmentation, tmp_path: Path
+):
+    for name, count in (("data", 8), ("lab", 2)):
+        write_folder(tmp_path / name, [f"{name}-{number}" for number in range(count)])
+    plan = [Planned("none", make_segmentation(name="none-s0", steps=2))]
+    places = (tmp_path / "data", tmp_path / "runs.jsonl", tmp_path / "runs")
+    for _ in range(2):
+        ablate(plan, *places, unseen=[tmp_path / "lab"], mpp=0.25)
+    assert [(row.data, row.split) for row in read_rows(places[1])] == [
+        ("data", "validation"),
+        ("lab", "all"),
+    ]
 
 
 def test_a_row_of_other_images_does_not_count_and_one_that_does_not_tell_does(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -119,6 +121,18 @@ def test_equal_seeds_draw_equal_batches(tissue):
     assert not one["distance"][one["nuclei"] == 0].any()
     assert 0.5 < one["distance"].max() <= 1
     assert not one["offsets"].movedim(1, -1)[one["nuclei"] == 0].any()
+
+
+def test_ambiguous_areas_are_read_at_the_place_of_the_labels(tissue):
+    vague = replace(tissue, ignore=(tissue.labels > 0).byte())
+    plain, seen = (
+        draw_batch(each, MPP, 4, SIZE, Augmentation(), HEADS, Draws(5, CPU))[0]
+        for each in (tissue, vague)
+    )
+    assert seen["ignore"].any()
+    assert torch.equal(seen["ignore"], seen["nuclei"] > 0)
+    assert "ignore" not in plain
+    assert all(torch.equal(plain[key], seen[key]) for key in plain)
 
 
 def test_only_targets_of_heads_are_made(tissue):

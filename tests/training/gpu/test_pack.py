@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.replicas import write_folder, write_picture
 from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError, ModelError, RecipeError
@@ -241,6 +242,36 @@ def test_a_wrong_choice_is_one_line_and_exit_code_two(
 def test_the_released_recipe_is_refused_on_a_gpu_machine(data: Path, tmp_path: Path):
     with pytest.raises(RecipeError, match="sets epochs, which scripts/train_gpu does not do"):
         pack([read_recipe("released")], data, tmp_path / "pack")
+
+
+@pytest.mark.parametrize(("mpp", "shown"), [("0.25", 32), ("0.5", 64)])
+def test_images_that_tell_no_scale_are_packed_at_the_one_that_is_given(
+    monkeypatch, tmp_path: Path, mpp: str, shown: int
+):
+    write_folder(tmp_path / "data", [f"image-{number}" for number in range(8)])
+    folders = ("--data", str(tmp_path / "data"), "--out", str(tmp_path / "pack"))
+    assert packed_from(monkeypatch, *folders, "--mpp", mpp) == 0
+    validation = read_validation(read_pack(tmp_path / "pack"))
+    assert {each.rgb.shape for each in validation} == {(shown, shown, 3)}
+
+
+def test_ambiguous_areas_come_along(make_segmentation, tmp_path: Path):
+    write_folder(tmp_path / "data", [f"image-{number}" for number in range(8)])
+    vague = np.zeros((64, 64), np.uint8)
+    vague[:, 40:] = 255
+    samples = list(open_dataset(tmp_path / "data", "fit", 0.5))
+    validation = list(open_dataset(tmp_path / "data", "validation", 0.5))
+    for sample in (samples[1], *validation):
+        write_picture(tmp_path / "data" / "ignore" / f"{sample.name}.png", vague)
+    recipe = make_segmentation(augmentation={"scale": [1.0, 1.0]})
+    pack([recipe], [tmp_path / "data"], tmp_path / "pack", 0.5)
+    read = read_pack(tmp_path / "pack")
+    ignore = read_tissue(read, CPU).ignore
+    assert ignore is not None
+    assert ignore.any((1, 2, 3)).tolist() == [False, True] + [False] * (len(samples) - 2)
+    np.testing.assert_array_equal(ignore[1, 0].numpy() > 0, vague > 0)
+    for image in read_validation(read):
+        np.testing.assert_array_equal(image.ignore, vague > 0)
 
 
 def test_a_damaged_pack_is_one_clear_line(packed: Path, tmp_path: Path):

@@ -52,6 +52,7 @@ def ablate(
     *,
     split: Split = "validation",
     unseen: Sequence[Path] = (),
+    mpp: float | None = None,
     protocols: Sequence[ProtocolName] = (),
     say: Say = lambda line: None,
     progress: bool = False,
@@ -75,6 +76,8 @@ def ablate(
         What is scored. Choices are made on ``validation``.
     unseen : sequence of Path
         Folders of other data sets, on all images of which each run is scored too.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
     protocols : sequence of ProtocolName
         Rules by which a run is scored beside ``standard``.
     say : callable
@@ -91,7 +94,7 @@ def ablate(
     """
     make_folder(out, "give another --out")
     parts = [Part(data, split), *(Part(other, "all") for other in unseen)]
-    missing = _Missing(data, parts)
+    missing = _Missing(data, parts, mpp)
     rows = read_rows(file)
     left = [each for each in plan if missing(each, rows)]
     say(f"{len(plan) - len(left)} of {len(plan)} runs are in {file}")
@@ -103,10 +106,10 @@ def ablate(
                 if not (still := missing(each, read_rows(file))):
                     continue
                 say(f"{name}: training")
-                fit(each.recipe, data, out / name, progress=progress)
+                fit(each.recipe, data, out / name, mpp=mpp, progress=progress)
                 for part in still:
                     say(f"{name}: scoring on {part.name} {part.split}")
-                    add_row(file, scored(each, data, out / name, part, protocols))
+                    add_row(file, scored(each, data, out / name, part, protocols, mpp))
         except Timeout:
             say(f"{name}: left to the process that has it")
 
@@ -120,10 +123,12 @@ class _Missing:
         Folder of the data set that is fitted on.
     parts : sequence of Part
         All that each training is scored on.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
     """
 
-    def __init__(self, data: Path, parts: Sequence[Part]) -> None:
-        self.data, self.parts = data, parts
+    def __init__(self, data: Path, parts: Sequence[Part], mpp: float | None) -> None:
+        self.data, self.parts, self.mpp = data, parts, mpp
         self.digests: dict[tuple[object, ...], str] = {}
 
     def __call__(self, each: Planned, rows: list[Row]) -> list[Part]:
@@ -138,12 +143,17 @@ class _Missing:
         # Images are decoded once for all recipes that ask for the same.
         asked = recipe.split, recipe.n_images, recipe.balanced
         if asked not in self.digests:
-            self.digests[asked] = opened(recipe, self.data)[2].sha256
+            self.digests[asked] = opened(recipe, self.data, self.mpp)[2].sha256
         return self.digests[asked]
 
 
 def scored(
-    planned: Planned, data: Path, run: Path, part: Part, protocols: Sequence[ProtocolName] = ()
+    planned: Planned,
+    data: Path,
+    run: Path,
+    part: Part,
+    protocols: Sequence[ProtocolName] = (),
+    mpp: float | None = None,
 ) -> Row:
     """Score the best checkpoint of a finished run, with the controls of its guide.
 
@@ -157,11 +167,13 @@ def scored(
         What is scored.
     protocols : sequence of ProtocolName
         Rules beside ``standard``, for a run with its guide's own tokens.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
     """
     recipe = planned.recipe
     # Moved first: a guide that remembers is no guide by name any more, which would be moved along.
     model = _remembering(on_device(load_trained(run), "auto"), run)
-    samples, seen = list(open_dataset(part.data, part.split)), seen_by(run)
+    samples, seen = list(open_dataset(part.data, part.split, mpp)), seen_by(run)
 
     def found_by(predict: Predictor, protocol: ProtocolName = "standard") -> Found:
         scores = evaluate(
@@ -182,7 +194,7 @@ def scored(
         budget=Budget(
             steps=steps_done(run),
             seconds=seconds_trained(run),
-            n_images=len({entry.name for entry in fitted_on(recipe, data).entries}),
+            n_images=len({entry.name for entry in fitted_on(recipe, data, mpp).entries}),
         ),
         parameters=sum(each.numel() for each in model.network.parameters()),
         found={

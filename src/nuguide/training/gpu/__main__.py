@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help="folder of the data set; several are joined",
     )
+    pack.add_argument("--mpp", help="microns per pixel of the images in a folder, such as 0.25")
     pack.add_argument("--grid", help="train the variants of this grid, not the recipe alone")
     pack.add_argument("--only", action="append", help="only this variant; may be repeated")
     pack.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
@@ -84,6 +85,7 @@ def _pack(chosen: argparse.Namespace) -> None:
     from nuguide.training.gpu.pack import pack
     from nuguide.training.recipe import Recipe, SegmentationRecipe
     from nuguide.training.recipe_file import parsed_changes, read_recipe
+    from nuguide.units import checked_mpp
 
     changes, only, seeds = parsed_changes(chosen.set), chosen.only or (), chosen.seed or ()
     made: list[Recipe]
@@ -103,7 +105,8 @@ def _pack(chosen: argparse.Namespace) -> None:
             f"{chosen.recipe} is the recipe of a distillation; expected that of a segmentation; "
             "name another"
         )
-    size = pack(recipes, chosen.data, chosen.out)
+    mpp = None if chosen.mpp is None else checked_mpp(chosen.mpp)
+    size = pack(recipes, chosen.data, chosen.out, mpp)
     print(f"{len(recipes)} runs packed in {chosen.out}: {size / 2**20:.1f} MiB")
 
 

@@ -156,7 +156,8 @@ def draw_batch(
     -------
     batch : dict of Tensor
         ``image`` (B, 3, n, n) float32 in 0..1, ``nuclei`` (B, n, n) int64; for the heads that are
-        named, ``distance`` (B, n, n) float32 in 0..1 and ``offsets`` (B, 2, n, n) float32 in -1..1.
+        named, ``distance`` (B, n, n) float32 in 0..1 and ``offsets`` (B, 2, n, n) float32 in -1..1;
+        where any tissue has ambiguous areas, ``ignore`` (B, n, n) bool.
     which : Tensor
         (B,) number of each crop's image.
     coordinates : Tensor
@@ -171,6 +172,8 @@ def draw_batch(
     centres = pooled(coordinates, 2)
     labels = sampled(tissue.labels[which], centres, "nearest")[:, 0].long()
     batch = {"image": image.clamp(0, 255) / 255, "nuclei": (labels > 0).long()}
+    if tissue.ignore is not None:
+        batch["ignore"] = sampled(tissue.ignore[which], centres, "nearest")[:, 0] > 0
     if "distance" in heads:
         depth = sampled(tissue.distance[which], centres)[:, 0] / 255
         batch["distance"] = depth * batch["nuclei"]

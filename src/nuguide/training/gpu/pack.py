@@ -29,7 +29,12 @@ from nuguide.training.targets import normalised_distance
 ADVICE = "give another --out"
 
 
-def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path) -> int:
+def pack(
+    recipes: Sequence[SegmentationRecipe],
+    data: Sequence[Path],
+    out: Path,
+    mpp: float | None = None,
+) -> int:
     """Write a pack for some trainings on equal data.
 
     Images to fit on are brought to the scale at which the recipe's strongest zoom shows them, and
@@ -43,6 +48,8 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         Folders of the data sets; several are joined.
     out : Path
         Gets the two files.
+    mpp : float, optional
+        um/px of the images of data sets that do not tell their own.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
     _check(recipes)
     first, writer = recipes[0], _Writer()
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
-    samples, validation, seen = opened(first, data)
+    samples, validation, seen = opened(first, data, mpp)
     if any(recipe.guide_control == "shuffled" for recipe in recipes):
         derangement(min(len(samples), len(validation)))
     for number, sample in enumerate(samples):
@@ -70,10 +77,14 @@ def pack(recipes: Sequence[SegmentationRecipe], data: Sequence[Path], out: Path)
         writer.add_picture(f"fit.{number}.image", shown.image)
         writer.add_picture(f"fit.{number}.labels", _compact(shown.labels))
         writer.add_picture(f"fit.{number}.distance", _in_bytes(shown))
+        if shown.ignore is not None:
+            writer.add_picture(f"fit.{number}.ignore", shown.ignore.astype(np.uint8))
     for number, sample in enumerate(validation):
         shown = resampled(sample, first.mpp)
         writer.add_picture(f"validation.{number}.image", shown.image)
         writer.add_picture(f"validation.{number}.labels", _compact(shown.labels))
+        if shown.ignore is not None:
+            writer.add_picture(f"validation.{number}.ignore", shown.ignore.astype(np.uint8))
     guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
     plan = {
         "nuguide": __version__,

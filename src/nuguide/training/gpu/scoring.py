@@ -55,8 +55,10 @@ def _flooded(
     return np.asarray(watershed(-landscape, peaks, mask=mask), np.int32)
 
 
-def _scores(labels: NDArray[np.int32], maps: Maps, decoding: "Decoding") -> Scores:
-    found = score(labels, decode_there(maps, decoding))
+def _scores(
+    labels: NDArray[np.int32], ignore: NDArray[np.bool_] | None, maps: Maps, decoding: "Decoding"
+) -> Scores:
+    found = score(labels, decode_there(maps, decoding), ignore)
     return {name: found[name] for name in SHOWN}
 
 
@@ -89,7 +91,7 @@ class Scorer:
         for image, guide in zip(self.images, guides, strict=True):
             tile_px = getattr(network, "tile_px", None)
             maps = run_network(network, guide, image.rgb, self.mpp, tile_px=tile_px)
-            futures.append(self._pool.submit(_scores, image.labels, maps, decoding))
+            futures.append(self._pool.submit(_scores, image.labels, image.ignore, maps, decoding))
         network.train(was_training)
         return futures
 

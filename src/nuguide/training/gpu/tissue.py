@@ -39,6 +39,8 @@ class Tissue:
         (N, 2) float32: true height and width of each, px.
     mpp : float
         um/px.
+    ignore : Tensor or None
+        (N, 1, H, W) uint8: 1 where the annotation is ambiguous; None where it nowhere is.
     """
 
     images: Tensor
@@ -47,6 +49,7 @@ class Tissue:
     distance: Tensor
     sizes: Tensor
     mpp: float
+    ignore: Tensor | None = None
 
     @property
     def most(self) -> int:
@@ -66,11 +69,14 @@ class ValidationImage:
         (H, W, 3) uint8.
     labels : ndarray
         (H, W) int32.
+    ignore : ndarray or None
+        (H, W) bool: where the annotation is ambiguous.
     """
 
     name: str
     rgb: NDArray[np.uint8]
     labels: NDArray[np.int32]
+    ignore: NDArray[np.bool_] | None = None
 
 
 class KnownTokens:
@@ -91,12 +97,16 @@ def read_tissue(pack: Pack, device: torch.device) -> Tissue:
     images: list[Tensor] = []
     labels: list[Tensor] = []
     distances: list[Tensor] = []
+    ignored: list[Tensor] = []
     while f"fit.{len(images)}.image" in pack.arrays:
         number = len(images)
         images.append(torch.from_numpy(pack.picture(f"fit.{number}.image")).movedim(-1, 0))
         instances = pack.picture(f"fit.{number}.labels").astype(np.int32)
         labels.append(torch.from_numpy(instances)[None])
         distances.append(torch.from_numpy(pack.picture(f"fit.{number}.distance"))[None])
+        ignore = _ignored(pack, f"fit.{number}.ignore")
+        blank = np.zeros(instances.shape, np.bool_)
+        ignored.append(torch.from_numpy(blank if ignore is None else ignore)[None])
     sizes = torch.tensor([image.shape[1:] for image in images], dtype=torch.float32)
     return Tissue(
         stacked(images).to(device),
@@ -105,7 +115,12 @@ def read_tissue(pack: Pack, device: torch.device) -> Tissue:
         stacked(distances).to(device),
         sizes.to(device),
         pack.values["fit_mpp"],
+        stacked(ignored).byte().to(device) if any(each.any() for each in ignored) else None,
     )
+
+
+def _ignored(pack: Pack, key: str) -> NDArray[np.bool_] | None:
+    return pack.picture(key) > 0 if key in pack.arrays else None
 
 
 def cut_by_the_edge(labels: Sequence[Tensor]) -> Tensor:
@@ -130,6 +145,7 @@ def read_validation(pack: Pack) -> list[ValidationImage]:
             name,
             np.asarray(pack.picture(f"validation.{number}.image"), np.uint8),
             pack.picture(f"validation.{number}.labels").astype(np.int32),
+            _ignored(pack, f"validation.{number}.ignore"),
         )
         for number, name in enumerate(pack.values["validation"])
     ]
