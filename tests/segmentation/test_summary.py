@@ -10,7 +10,8 @@ import pytest
 from nuguide.export.table import write_table
 from nuguide.nuclei.morphometry import measure
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
-from nuguide.segmentation.outputs import NUCLEI_FILE, summary
+from nuguide.segmentation.outputs import NUCLEI_FILE
+from nuguide.segmentation.summary import summary
 
 THREE = (0.2, 0.4, 0.6)
 

@@ -20,7 +20,6 @@ from nuguide.segmentation.outputs import (
     Outputs,
     remove_others,
     searched_mm2,
-    summary,
     write_outputs,
     write_page,
 )
@@ -35,6 +34,7 @@ from nuguide.segmentation.record import (
 )
 from nuguide.segmentation.region import Piece, Task
 from nuguide.segmentation.result import Run
+from nuguide.segmentation.summary import summary
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Region
 from nuguide.units import AskedMpp

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
-from nuguide.nuclei.positivity import labelling_of
 from nuguide.nuclei.schema import empty_nuclei, with_later_columns
 from nuguide.segmentation.label_files import (
     LABEL_FILES,
@@ -186,7 +184,7 @@ def _picture(
     """Read what the pictures of an image need; what is returned draws them."""
     if OVERLAY_FILE in files:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        nuclei = _columns(folder, ["geometry", "type", "positivity"])
+        nuclei = read_columns(folder, ["geometry", "type", "positivity"])
         polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
         colours = _outline_colours(nuclei, types)
         return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
@@ -263,39 +261,6 @@ def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
             yield nuclei if columns is None else nuclei.select(columns)
 
 
-def _columns(folder: Path, columns: Sequence[str]) -> pa.Table:
+def read_columns(folder: Path, columns: Sequence[str]) -> pa.Table:
     """Read some columns of all nuclei of a run folder."""
     return pa.concat_tables([empty_nuclei().select(columns), *read_pieces(folder, columns)])
-
-
-def summary(folder: Path, positive: Sequence[float] = ()) -> dict[str, Any]:
-    """Return what a run folder holds.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``NUCLEI_FILE``.
-    positive : sequence of float
-        The run's thresholds, see ``nuguide.nuclei.positivity``.
-
-    Returns
-    -------
-    dict
-        How many nuclei there are, of each type, their median area, um2; and, where there are
-        thresholds, how many are positive, of all and of each type.
-    """
-    nuclei = _columns(folder, ["area_um2", "type", "positivity"])
-    found: dict[str, Any] = {"nuclei": nuclei.num_rows}
-    if nuclei.num_rows:
-        found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
-    counts = nuclei["type"].drop_null().value_counts().to_pylist()
-    if counts:
-        found["types"] = {each["values"]: each["counts"] for each in counts}
-    if positive:
-        found["positivity"] = labelling_of(nuclei["positivity"], positive).told()
-        of_types = {}
-        for name in found.get("types", {}):
-            classes = nuclei.filter(pc.equal(nuclei["type"], name))["positivity"]
-            of_types[name] = labelling_of(classes, positive).told()
-        found["positivity"] |= {"types": of_types} if of_types else {}
-    return found

@@ -22,7 +22,6 @@ from nuguide.segmentation.outputs import (
     Outputs,
     remove_others,
     searched_mm2,
-    summary,
     write_outputs,
     write_page,
 )
@@ -34,6 +33,7 @@ from nuguide.segmentation.record import (
     record_of,
     write_record,
 )
+from nuguide.segmentation.summary import summary
 from nuguide.slides.reader import Slide
 
 
