@@ -10,7 +10,8 @@ from scipy.ndimage import label
 
 from nuguide.nuclei.morphometry import measure, nucleus_ids, shapes_of
 from nuguide.nuclei.schema import SCHEMA
-from nuguide.nuclei.stains import hematoxylin_od
+from nuguide.nuclei.staining import Staining
+from nuguide.nuclei.stains import HDAB, HE, Stains, stain_od
 
 SHA256 = "ab" * 32
 
@@ -99,18 +100,36 @@ def test_shape_far_from_the_origin_is_the_same() -> None:
     assert shapes.solidity == pytest.approx([1, 1])
 
 
-def test_stain_and_confidence_are_means_inside() -> None:
+@pytest.mark.parametrize("stains", [HE, HDAB])
+def test_stains_and_confidence_are_means_inside(stains: Stains) -> None:
     labels = np.zeros((10, 10), np.int32)
     labels[:5], labels[5:] = 2, 8
     rgb = np.full((10, 10, 3), 255, np.uint8)
     rgb[:5] = np.random.default_rng(0).integers(60, 190, (5, 10, 3))
     foreground = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
-    table = measured(labels, rgb=rgb, foreground=foreground)
+    table = measured(labels, rgb=rgb, foreground=foreground, staining=Staining(stains))
     assert table["confidence"].to_numpy() == pytest.approx(
         [foreground[:5].mean(), foreground[5:].mean()], rel=1e-5
     )
-    stain = table["hematoxylin_od_mean"].to_numpy()
-    assert stain == pytest.approx([hematoxylin_od(rgb[:5]).mean(), 0.0])
+    for stain, name in enumerate(("hematoxylin_od_mean", "second_stain_od_mean")):
+        expected = stain_od(rgb[:5], stains)[..., stain].mean()
+        assert table[name].to_numpy() == pytest.approx([expected, 0.0])
+        assert expected > 0.01
+
+
+def test_a_nucleus_is_positive_by_its_mean_of_the_second_stain() -> None:
+    labels = np.zeros((12, 10), np.int32)
+    for number in range(3):
+        labels[4 * number : 4 * number + 3] = number + 1
+    rgb = np.full((12, 10, 3), 255, np.uint8)
+    brown = 10 ** -(np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]))
+    rgb[4:7], rgb[8:11] = 255 * brown**0.3, 255 * brown**0.7
+    rgb[8, :5] = 255  # its mean is 0.7 * 25 / 30
+    table = measured(labels, rgb=rgb, staining=Staining(HDAB, (0.2, 0.4, 0.6)))
+    assert table["second_stain_od_mean"].to_numpy() == pytest.approx([0, 0.3, 0.583], abs=0.01)
+    assert table["positivity"].to_pylist() == ["Negative", "1+", "2+"]
+    table = measured(labels, rgb=rgb, staining=Staining(HDAB, (0.4,)))
+    assert table["positivity"].to_pylist() == ["Negative", "Negative", "Positive"]
 
 
 def test_maps_of_two_sizes_are_refused() -> None:
@@ -125,7 +144,7 @@ def test_rows_go_by_label_and_keep_the_schema() -> None:
     table.validate(full=True)
     assert table.schema.equals(SCHEMA, check_metadata=True)
     assert table["area_um2"].to_numpy() == pytest.approx([9.0, 4.0])
-    told = {"type", "match_probability"} ^ {*table.column_names}
+    told = {"type", "match_probability", "positivity"} ^ {*table.column_names}
     assert not any(table[name].null_count for name in told), "the others are for some models"
 
 
