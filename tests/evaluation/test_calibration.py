@@ -61,6 +61,18 @@ def test_errors_of_a_few_nuclei_by_hand():
     assert calibration_error(perfect.confidence, perfect).mean == 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_error_lies_within_its_interval(seed: int):
+    """Of a perfect calibration too, whose draws again nearly all lie above it."""
+    random = np.random.default_rng(seed)
+    probability = random.uniform(0.4, 0.98, 1200)
+    matched = random.random(1200) < probability
+    image = np.repeat(np.arange(20), 60)
+    error = calibration_error(probability, Judged(probability, matched, image, image))
+    assert 0 <= error.low < error.mean < error.high
+    assert error.high - error.mean < 2.5 * (error.mean - error.low)
+
+
 def test_images_of_one_patient_are_drawn_together(seen: Judged):
     # The confidence of half the images is worth nothing: which of them are drawn decides.
     matched = np.where(seen.image < 4, seen.matched, ~seen.matched)
