@@ -23,11 +23,19 @@ from nuguide.networks.registry import build_network
 from nuguide.nuclei.staining import asked_staining
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
-from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
+from nuguide.segmentation.cluster import (
+    ClusterEngine,
+    RemoteModel,
+    RemoteSlide,
+    connected,
+    local_workers,
+    segment_remotely,
+)
 from nuguide.segmentation.engine import Engine, LocalEngine
 from nuguide.segmentation.job import Settings, begin
-from nuguide.segmentation.planning import Cut
+from nuguide.segmentation.planning import Cut, plan
 from nuguide.segmentation.result import Run
+from nuguide.slides.reader import open_slide
 
 # Dask's own sockets and event loops are not always collected in the order Python likes.
 pytestmark = [
@@ -164,6 +172,19 @@ def test_a_damaged_slide_does_not_stop_the_others(
     assert isinstance(outcomes[damaged], InputError)
     assert "damaged.tif cannot be decoded" in str(outcomes[damaged])
     assert isinstance(outcomes[slides[0]], Run)
+
+
+def test_an_error_is_sent_without_its_cause(
+    slides: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    """Dask may send causes along, and that of a codec cannot be unpacked."""
+    with open_slide(damaged_copy(slides[1], tmp_path / "damaged.tif")) as slide:
+        where = RemoteSlide(str(slide.path), slide.mpp, slide.sha256)
+        regions = plan(slide, load(folder), SETTINGS.cut)
+    outcomes = [segment_remotely(where, region, remote(folder)) for region in regions]
+    errors = [each for each in outcomes if isinstance(each, InputError)]
+    assert errors
+    assert all(each.__cause__ is None and each.__context__ is None for each in errors)
 
 
 def test_any_failure_of_a_worker_is_its_images_alone(
