@@ -1,7 +1,6 @@
 """The record of a run: what decides its result, what was found, with what; ``run.toml``."""
 
 import platform
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,6 +10,7 @@ import tomli_w
 
 from nuguide import __version__
 from nuguide.backends.registry import versions_of
+from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
@@ -125,12 +125,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises
     ------
     OutputError
-        If it is missing or no TOML.
+        If it is missing, no TOML or no record.
     """
     path = folder / RUN_FILE
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        record = read_toml(path)
+        for table in ("configuration", "found"):
+            if not isinstance(record.get(table), dict):
+                raise DocumentError(f"it has no table {table}")
+        return record
+    except DocumentError as error:
         raise OutputError(
             f"{path} cannot be read ({error}); expected the record of a finished run; "
             "segment again with --overwrite"
@@ -165,7 +169,7 @@ def _differences(folder: Path, configuration: Configuration) -> list[str]:
     if not (folder / RUN_FILE).is_file():
         return []
     try:
-        there = read_record(folder).get("configuration", {})
+        there = read_record(folder)["configuration"]
     except OutputError:
         return [f"its {RUN_FILE} cannot be read"]
     return differences(there, configuration)
