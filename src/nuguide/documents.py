@@ -4,8 +4,10 @@ Python's own parsers also raise plain ``ValueError`` (a whole number of more tha
 ``RecursionError``; and dotted keys of TOML lie within each other without end.
 """
 
+import gzip
 import json
 import tomllib
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,34 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DocumentError(_reason(error)) from error
+
+
+def unpacked(path: Path, limit: int) -> bytes:
+    """Read a file, and unpack it where gzip packed it, whatever it is called.
+
+    Returns
+    -------
+    bytes
+        At most ``limit`` and one: who gets that many refuses the file, which nobody has unpacked.
+
+    Raises
+    ------
+    DocumentError
+        If it is packed and damaged.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        if not file.peek(2).startswith(_GZIP):
+            return file.read(limit + 1)
+        try:
+            with gzip.GzipFile(fileobj=file) as inner:
+                return inner.read(limit + 1)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DocumentError(f"it cannot be unpacked: {error}") from error
+
+
+_GZIP = b"\x1f\x8b"
 
 
 def _text_of(path: Path) -> str:
