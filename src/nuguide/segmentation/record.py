@@ -125,15 +125,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises
     ------
     OutputError
-        If it is missing, no TOML or no record.
+        If it is missing or no TOML.
     """
     path = folder / RUN_FILE
     try:
-        record = read_toml(path)
-        for table in ("configuration", "found"):
-            if not isinstance(record.get(table), dict):
-                raise DocumentError(f"it has no table {table}")
-        return record
+        return read_toml(path)
     except DocumentError as error:
         raise OutputError(
             f"{path} cannot be read ({error}); expected the record of a finished run; "
@@ -169,7 +165,7 @@ def _differences(folder: Path, configuration: Configuration) -> list[str]:
     if not (folder / RUN_FILE).is_file():
         return []
     try:
-        there = read_record(folder)["configuration"]
+        there = read_record(folder).get("configuration", {})
     except OutputError:
         return [f"its {RUN_FILE} cannot be read"]
     return differences(there, configuration)
