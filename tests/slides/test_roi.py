@@ -56,6 +56,14 @@ def test_every_form_of_geojson_is_read(tmp_path: Path, slide: Slide, value: Any)
     assert roi.area_mm2 == pytest.approx(0.24**2)
 
 
+def test_what_is_drawn_on_the_mask_lies_where_it_is(tmp_path: Path, slide: Slide) -> None:
+    """From 10.3 to 39.7 px of the mask, with a px around: as far on one side as on the other."""
+    polygon = {"type": "Polygon", "coordinates": [square(10.3 * 16, 10.3 * 16, 29.4 * 16)]}
+    expected = np.zeros((100, 200), bool)
+    expected[9:41, 9:41] = True
+    np.testing.assert_array_equal(read_roi(write(tmp_path, polygon), slide).reach, expected)
+
+
 @pytest.mark.parametrize("side", [40, 100, 413])
 @pytest.mark.parametrize("left", [160.0, 163.7])
 def test_area_and_points_are_those_of_the_outline_and_not_of_the_mask(
