@@ -14,7 +14,7 @@ from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.batch import plan_batch
 from nuguide.segmentation.outputs import Outputs
-from nuguide.segmentation.record import RUN_FILE, read_record, write_record
+from nuguide.segmentation.record import RUN_FILE, check_folder, read_record, write_record
 from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
@@ -231,3 +231,12 @@ def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
     folders = [folder.name for _, folder in plan_batch(images, tmp_path)]
     assert folders == ["x-2", "x-3", "x-1", "y", "X-4"]
     assert plan_batch(images[:1], tmp_path) == [(images[0], tmp_path)]
+
+
+@pytest.mark.parametrize("text", ["[configuration", f"a = {'1' * 5000}"])
+def test_a_damaged_record_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(OutputError, match=r"run\.toml cannot be read .*segment again"):
+        read_record(tmp_path)
+    with pytest.raises(OutputError, match=r"its run\.toml cannot be read"):
+        check_folder(tmp_path, {"mpp": 0.25})

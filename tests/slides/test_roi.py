@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_every_form_of_geojson_is_read(tmp_path: Path, slide: Slide, value: Any)
     assert roi.reach[expected].all()
     assert roi.reach.sum() <= 34 * 34
     assert roi.area_mm2 == pytest.approx(0.24**2)
+
+
+def test_what_is_drawn_on_the_mask_lies_where_it_is(tmp_path: Path, slide: Slide) -> None:
+    """From 10.3 to 39.7 px of the mask, with a px around: as far on one side as on the other."""
+    polygon = {"type": "Polygon", "coordinates": [square(10.3 * 16, 10.3 * 16, 29.4 * 16)]}
+    expected = np.zeros((100, 200), bool)
+    expected[9:41, 9:41] = True
+    np.testing.assert_array_equal(read_roi(write(tmp_path, polygon), slide).reach, expected)
 
 
 @pytest.mark.parametrize("side", [40, 100, 413])
@@ -115,6 +124,7 @@ def test_what_reaches_outside_is_cut(tmp_path: Path, slide: Slide) -> None:
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "three or more"),
         ({"type": "Polygon", "coordinates": [[[0, 0], ["a", 1], [2, 2]]]}, "float"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [float("nan"), 1], [2, 2]]]}, "finite"),
+        ({"type": "Polygon", "coordinates": [[[10**4000, 0], [1, 1], [2, 2]]]}, "too large"),
         ({"type": "LineString", "coordinates": [[0, 0], [5, 5]]}, "holds no polygon"),
         ({"type": "FeatureCollection", "features": []}, "holds no polygon"),
         ({"type": "Polygon", "coordinates": [square(9000, 9000, 50)]}, "outside the slide"),
@@ -139,6 +149,22 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, slide: Slide) -
 def test_a_file_of_any_size_is_not_read(
     tmp_path: Path, slide: Slide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nuguide.slides.roi.MAX_FILE_BYTES", 100)
-    with pytest.raises(InputError, match="expected a region of interest of at most"):
+    monkeypatch.setattr("nuguide.slides.roi.MAX_BYTES", 100)
+    with pytest.raises(InputError, match="interest of at most that many"):
         read_roi(write(tmp_path, [POLYGON] * 9), slide)
+
+
+def test_a_packed_file_is_unpacked_and_a_bomb_is_not(
+    tmp_path: Path, slide: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = read_roi(write(tmp_path, POLYGON), slide)
+    path = tmp_path / "roi.geojson.gz"
+    path.write_bytes(gzip.compress(json.dumps(POLYGON).encode()))
+    assert read_roi(path, slide).sha256 == plain.sha256
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read_roi(path, slide)
+    monkeypatch.setattr("nuguide.slides.roi.MAX_BYTES", 1000)
+    path.write_bytes(gzip.compress(b" " * 10_000))
+    with pytest.raises(InputError, match="more than 1,000 bytes, unpacked"):
+        read_roi(path, slide)

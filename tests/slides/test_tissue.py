@@ -97,6 +97,17 @@ def test_a_stain_in_the_colour_of_ink_is_kept(stained: NDArray[np.uint8]) -> Non
     assert find_tissue(from_array(green, MPP)).mask.mean() > 0.95
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.2, False), (0.3, True)])
+def test_the_colour_of_a_quarter_of_what_is_not_glass_is_no_pen(share: float, kept: bool) -> None:
+    picture = np.full((SIDE, SIDE, 3), 243, np.uint8)
+    divide = 100 + round(200 * (1 - share))
+    picture[100:200, 100:divide] = (200, 120, 180)
+    picture[100:200, divide:300] = (30, 140, 70)
+    mask = find_tissue(from_array(picture, MPP)).mask
+    assert mask[110:190, 110 : divide - 10].all()
+    assert mask[150, 290] == kept
+
+
 def test_the_threshold_can_be_set(stained: NDArray[np.uint8]) -> None:
     slide = from_array(on_glass(stained, faint, (243, 243, 243)), MPP)
     assert find_tissue(slide, 0.5).mask.mean() < 0.01

@@ -977,3 +977,6 @@ def test_a_damaged_recipe_of_a_run_is_one_clear_line(tmp_path: Path):
     (tmp_path / "recipe.json").write_text('{"kind": "segm')
     with pytest.raises(RecipeError, match=r"recipe\.json cannot be read as JSON"):
         finish(tmp_path)
+    (tmp_path / "recipe.json").write_text(f'{{"seed": {"1" * 5000}}}')
+    with pytest.raises(RecipeError, match=r"recipe\.json cannot be read as JSON"):
+        finish(tmp_path)

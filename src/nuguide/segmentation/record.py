@@ -1,7 +1,6 @@
 """The record of a run: what decides its result, what was found, with what; ``run.toml``."""
 
 import platform
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,6 +10,7 @@ import tomli_w
 
 from nuguide import __version__
 from nuguide.backends.registry import versions_of
+from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
@@ -129,8 +129,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(path)
+    except DocumentError as error:
         raise OutputError(
             f"{path} cannot be read ({error}); expected the record of a finished run; "
             "segment again with --overwrite"

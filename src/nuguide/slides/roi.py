@@ -1,7 +1,6 @@
 """Regions of interest: polygons of GeoJSON, as QuPath exports annotations."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from nuguide.documents import parse_json, unpacked
 from nuguide.errors import InputError
 from nuguide.slides.finding import check_exists, unreadable
 from nuguide.slides.reader import Slide
 
-MAX_FILE_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
+"""Most bytes of a file, unpacked."""
+
 MAX_POINTS = 10_000_000
 MAX_DEPTH = 8
 """Collections within collections."""
@@ -76,9 +78,9 @@ def read_roi(path: Path, slide: Slide) -> Roi:
     Parameters
     ----------
     path : Path
-        GeoJSON: Polygon, MultiPolygon, GeometryCollection, Feature, FeatureCollection, or a list
-        of features, with coordinates (x, y) in full-resolution px as QuPath counts them. Points
-        and lines are passed over.
+        GeoJSON, plain or packed by gzip: Polygon, MultiPolygon, GeometryCollection, Feature,
+        FeatureCollection, or a list of features, with coordinates (x, y) in full-resolution px as
+        QuPath counts them. Points and lines are passed over.
     slide : Slide
         What they were drawn on.
 
@@ -135,20 +137,18 @@ def _masks(
 def _read_polygons(path: Path) -> list[Polygon]:
     check_exists(path)
     try:
-        size = path.stat().st_size
-        text = path.read_bytes() if size <= MAX_FILE_BYTES else b""
+        text = unpacked(path, MAX_BYTES)
+        if len(text) > MAX_BYTES:
+            raise InputError(
+                f"{path.name} has more than {MAX_BYTES:,} bytes, unpacked; expected a region of "
+                "interest of at most that many; export only the annotations you mean"
+            )
+        polygons = [
+            [_ring(ring) for ring in rings] for rings in _rings_of_polygons(parse_json(text), 0)
+        ]
     except OSError as fault:
         raise unreadable(path, fault) from fault
-    if size > MAX_FILE_BYTES:
-        raise InputError(
-            f"{path.name} has {size:,} bytes; expected a region of interest of at most "
-            f"{MAX_FILE_BYTES:,}; export only the annotations you mean"
-        )
-    try:
-        polygons = [
-            [_ring(ring) for ring in rings] for rings in _rings_of_polygons(json.loads(text), 0)
-        ]
-    except (ValueError, TypeError, LookupError, RecursionError) as fault:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as fault:
         reason = " ".join(str(fault).split()) or type(fault).__name__
         raise InputError(
             f"{path.name} cannot be read as a region of interest ({reason}); expected GeoJSON with "
