@@ -152,6 +152,8 @@ def test_nothing_is_written_among_the_images(run: Run, picture: Path) -> None:
     ran = run(picture.parent, "--mpp", 0.5, "-o", picture.parent / ".." / picture.parent.name)
     assert ran.code == 2
     assert "is the folder of the images" in ran.err
+    refused(run(picture, "--mpp", 0.5, "-o", picture.parent), "is the folder of the images")
+    refused(run(picture, "--mpp", 0.5, "-o", picture), "picture.png is the image itself")
     assert sorted(picture.parent.iterdir()) == before
 
 
@@ -327,9 +329,11 @@ def test_overwriting_leaves_and_lists_no_file_of_the_run_before(
 def test_overwriting_spares_files_that_no_run_wrote(
     run: Run, picture: Path, tmp_path: Path
 ) -> None:
-    mine = tmp_path / "labels.tif"
+    out = tmp_path / "out"
+    out.mkdir()
+    mine = out / "labels.tif"
     mine.write_text("mine")
-    ran = run(picture, "--mpp", 0.5, "-o", tmp_path, "--overwrite", "--labels", "none")
+    ran = run(picture, "--mpp", 0.5, "-o", out, "--overwrite", "--labels", "none")
     assert ran.code == 0
     assert mine.read_text() == "mine"
     assert "labels.tif" not in ran.out

@@ -170,7 +170,6 @@ def segment(
         outputs=Outputs(labels.value, csv),
         overwrite=overwrite,
     )
-    _refuse_own_folder(inputs, out)
     pairs = plan_batch(find_images(inputs), out)
     loaded = load(model)
     if commercial_ok:
@@ -203,17 +202,6 @@ def segment(
         typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}{table}")
     if failed:
         raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
-
-
-def _refuse_own_folder(inputs: list[Path], out: Path) -> None:
-    """Refuse to write among the images of a folder: the next run would take pictures for images."""
-    from nuguide.errors import InputError
-
-    if out.resolve() in [path.resolve() for path in inputs]:
-        raise InputError(
-            f"-o {out} is the folder of the images; expected another place for what is made of "
-            "them; name a folder of its own"
-        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from nuguide.errors import NuguideError
 from nuguide.segmentation.engine import Computed, Engine
 from nuguide.segmentation.job import Job
+from nuguide.segmentation.place import check_place
 from nuguide.segmentation.region import Task
 from nuguide.segmentation.result import Run
 from nuguide.slides.reader import Slide
@@ -20,13 +21,22 @@ def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     One image gets ``out`` itself. Several get ``out/<stem>`` each; images of equal stems get
     ``<stem>-1``, ``<stem>-2`` and so on, in the order given.
 
+    Raises
+    ------
+    OutputError
+        If writing there would spoil an image, see ``nuguide.segmentation.place``.
+
     Examples
     --------
     >>> [folder.name for _, folder in plan_batch([Path("a.png"), Path("a.tif")], Path("out"))]
     ['a-1', 'a-2']
     """
-    if len(images) == 1:
-        return [(images[0], out)]
+    pairs = [(images[0], out)] if len(images) == 1 else _numbered(images, out)
+    check_place(images, [out, *(folder for _, folder in pairs)])
+    return pairs
+
+
+def _numbered(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     # Stems may differ by case alone, which not every file system keeps apart.
     shared = Counter(image.stem.lower() for image in images)
     taken = {image.stem.lower() for image in images if shared[image.stem.lower()] == 1}

@@ -23,6 +23,7 @@ from nuguide.segmentation.outputs import (
     write_outputs,
     write_page,
 )
+from nuguide.segmentation.place import check_place
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import (
     RUN_FILE,
@@ -81,8 +82,10 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     InputError
         If the image cannot be read.
     OutputError
-        If the folder cannot be written or holds another run: before any work is done.
+        If the folder cannot be written, holds another run, or writing there would spoil the image:
+        before any work is done.
     """
+    check_place([image], [folder])
     slide = open_scaled(image, settings.mpp, model)
     try:
         cut = cut_for(model, settings.cut)
@@ -102,7 +105,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         if settings.overwrite:
             # Files of those names in a folder without a run are somebody's own.
             if is_run(folder):
-                remove_others(folder, files, slide.path)
+                remove_others(folder, files)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
         return Job(slide, folder, model, configuration, area, chosen, files, again)

@@ -23,6 +23,7 @@ from nuguide.segmentation.outputs import (
     write_outputs,
     write_page,
 )
+from nuguide.segmentation.place import check_place
 from nuguide.segmentation.record import (
     RUN_FILE,
     Configuration,
@@ -97,13 +98,16 @@ class Result:
         Raises
         ------
         OutputError
-            If the folder cannot be written, or holds another run.
+            If the folder cannot be written, holds another run, or writing there would spoil the
+            image.
         """
         folder, files = Path(out), (outputs or Outputs()).files(self.slide)
+        if self.slide.path is not None:
+            check_place([self.slide.path], [folder])
         check_folder(folder, self.configuration, overwrite=overwrite)
         # Files of those names in a folder without a run are somebody's own.
         if overwrite and is_run(folder):
-            remove_others(folder, files, self.slide.path)
+            remove_others(folder, files)
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)

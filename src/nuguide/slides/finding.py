@@ -64,6 +64,13 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ZARR_METADATA)
 
 
+def own_folder(path: Path) -> Path | None:
+    """Return the folder that is an image's alone, of OME-Zarr and MRXS; None of others."""
+    if path.suffix.lower() == ".mrxs":
+        return path.with_suffix("")
+    return path if is_zarr(path) else None
+
+
 def first_dicom(folder: Path) -> Path | None:
     """Return a file of the DICOM slide in ``folder``, or None."""
     return min(folder.glob("*.dcm"), default=None)
