@@ -98,7 +98,7 @@ def synthetic(count: int, region: int) -> pa.Table:
     return described(
         shapely.polygons(points),
         MPP,
-        stain=rng.uniform(0.1, 1.2, count),
+        od=rng.uniform(0.1, 1.2, (count, 2)),
         confidence=rng.uniform(0.5, 1.0, count),
         image_sha256="synthetic",
         region=region,

@@ -1,4 +1,4 @@
-"""Colours of nuclei's types, the same wherever nuclei are drawn."""
+"""Colours of nuclei's types and positivity, the same wherever nuclei are drawn."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,15 @@ TYPE_COLOURS: tuple[Rgb, ...] = (
 
 Seen on pink, purple and brown, and told apart by people who do not tell red from green.
 """
+
+POSITIVITY_COLOURS: dict[str, Rgb] = {
+    "Negative": (0, 110, 255),
+    "Positive": (255, 0, 0),
+    "1+": (255, 225, 25),
+    "2+": (255, 130, 0),
+    "3+": (255, 0, 0),
+}
+"""Of QuPath's classes of staining: its hues, brighter, to be seen on blue and brown nuclei."""
 
 
 def colours_of(types: Sequence[str]) -> dict[str, Rgb]:

@@ -251,6 +251,19 @@ class TestBadInput:
     def test_no_scale(self, run: Run, picture: Path, tmp_path: Path) -> None:
         refused(run(picture, "-o", tmp_path / "out"), "--mpp 0.25")
 
+    def test_stains_that_are_none(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", "--stains", "dab")
+        refused(ran, "'dab'", "expected he, hdab, or")
+        file = tmp_path / "stains.txt"
+        file.write_text('{"Stain 1": "DAB"}')
+        ran = run(picture, "--mpp", 0.5, "-o", tmp_path / "out", "--stains", file)
+        refused(ran, "stains.txt", "lacks Values 1")
+
+    def test_positive_for_what(self, run: Run, picture: Path, tmp_path: Path) -> None:
+        options = (picture, "--mpp", 0.5, "-o", tmp_path / "out", "--positive")
+        refused(run(*options, "0.2"), "eosin", "--stains hdab")
+        refused(run(*options, "0.4,0.2", "--stains", "hdab"), "'0.4,0.2'", "three that rise")
+
     @pytest.mark.parametrize("mpp", ["abc", "0", "-1", "nan", "inf", "0.01", "21"])
     def test_scale_that_is_none(self, run: Run, picture: Path, tmp_path: Path, mpp: str) -> None:
         refused(run(picture, f"--mpp={mpp}", "-o", tmp_path / "out"), mpp, "0.05 to 20")
@@ -310,6 +323,48 @@ def test_another_run_in_the_folder_is_refused(run: Run, picture: Path, tmp_path:
     again = run(picture, "--mpp", 0.5, "-o", tmp_path / "out")
     assert again.code == 0
     assert "done before" in again.out
+
+
+def test_stains_of_ones_own(run: Run, picture: Path, tmp_path: Path) -> None:
+    file = tmp_path / "stains.txt"
+    file.write_text(
+        '{"Stain 1": "Hematoxylin", "Values 1": "0.6 0.7 0.3", "Stain 2": "AEC", '
+        '"Values 2": "0.3 0.7 0.6", "Background": "240 240 242"}'
+    )
+    options = ("--mpp", 0.5, "-o", tmp_path / "out", "--stains")
+    assert run(picture, *options, file).code == 0
+    told = tomllib.loads((tmp_path / "out" / "run.toml").read_text())["configuration"]["stains"]
+    assert told == {
+        "second": "AEC",
+        "vectors": [[0.6, 0.7, 0.3], [0.3, 0.7, 0.6]],
+        "background": [240.0, 240.0, 242.0],
+    }
+    assert "AEC, optical density" in re.sub("<.*?>", "", (tmp_path / "out/report.html").read_text())
+    refused(run(picture, *options, "hdab"), "there 'AEC', here 'DAB'", "--overwrite")
+    assert run(picture, *options, "hdab", "--overwrite").code == 0
+
+
+def test_positive_nuclei_are_told_by_type(run: Run, picture: Path, tmp_path: Path) -> None:
+    model = small(tmp_path / "model", ("nuclei", "distance", "types"), ("round", "long"))
+    options = ("--mpp", 0.5, "--stains", "hdab", "--positive", "0.001,0.01,5")
+    other = tmp_path / "other.png"
+    other.write_bytes(picture.read_bytes())
+    ran = run(picture, other, *options, "-o", tmp_path / "out", model=model)
+    assert ran.code == 0
+    found = tomllib.loads((tmp_path / "out" / "other" / "run.toml").read_text())["found"]
+    told = found["positivity"]
+    index, count, h_score = re.search(
+        r"positive +([\d.]+) % of (\d+) nuclei \(.*\); H-score (\d+)", ran.out
+    ).groups()
+    assert (float(index), int(count)) == (round(told["positive_percent"], 1), found["nuclei"])
+    assert int(h_score) == round(told["h_score"])
+    for name, nuclei in found["types"].items():
+        assert told["types"][name]["nuclei"] == nuclei
+        assert re.search(rf"^    {name} +[\d.]+ % of {nuclei} nuclei", ran.out, re.MULTILINE)
+    assert sum(told["counts"].values()) == found["nuclei"] > 0
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["positive_percent"]) for row in rows] == [told["positive_percent"]] * 2
 
 
 def test_overwriting_leaves_and_lists_no_file_of_the_run_before(

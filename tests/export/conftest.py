@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nuguide.nuclei.morphometry import measure
+from nuguide.nuclei.schema import SCHEMA
 
 
 @pytest.fixture
@@ -35,3 +36,11 @@ def nuclei(labels: NDArray[np.int32], rgb: NDArray[np.uint8]) -> pa.Table:
         image_sha256="ab",
         calibrated=np.square,
     )
+
+
+@pytest.fixture
+def graded(nuclei: pa.Table) -> pa.Table:
+    """Return that table with a positivity of each nucleus."""
+    grades = pa.array(["3+", "Negative", "1+"], pa.string())
+    place = SCHEMA.get_field_index("positivity")
+    return nuclei.set_column(place, SCHEMA.field("positivity"), grades)

@@ -15,7 +15,7 @@ import shapely
 from shapely.geometry import shape
 
 from nuguide.export.csv import write_csv
-from nuguide.export.geojson import MEASUREMENTS, write_geojson
+from nuguide.export.geojson import measurement_names, write_geojson
 from nuguide.export.table import write_table
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
 
@@ -23,6 +23,7 @@ MPP = 0.25
 NUMBERS = [
     field.name for field in SCHEMA if field.type == pa.float64() and not field.name.endswith("_px")
 ]
+MEASUREMENTS = measurement_names("Eosin")
 UNIT_WORDS = {b"um": "µm", b"um2": "µm^2", b"1": "", b"optical density": "OD"}
 
 

@@ -34,6 +34,11 @@ def test_a_type_with_a_comma_and_a_quote_stays_whole(tmp_path: Path, nuclei: pa.
     assert [row["type"] for row in read(tmp_path / "nuclei.csv")] == ['a,"b"', "", "c"]
 
 
+def test_positivity_has_its_column(tmp_path: Path, graded: pa.Table) -> None:
+    write_csv([graded], tmp_path / "nuclei.csv")
+    assert [row["positivity"] for row in read(tmp_path / "nuclei.csv")] == ["3+", "Negative", "1+"]
+
+
 def test_no_nuclei_leave_the_names(tmp_path: Path) -> None:
     path = tmp_path / "nuclei.csv"
     write_csv([], path)

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
-from nuguide.colours import TYPE_COLOURS
+from nuguide.colours import POSITIVITY_COLOURS, TYPE_COLOURS
 from nuguide.errors import OutputError
 from nuguide.export import geojson
 from nuguide.export.geojson import write_geojson
@@ -44,10 +44,22 @@ def test_measurements_carry_names_units_and_values(tmp_path: Path, nuclei: pa.Ta
     first = read(path)["features"][0]["properties"]["measurements"]
     assert first["Area µm^2"] == pytest.approx(140 / 16)
     assert first["Confidence"] == pytest.approx(0.9, abs=1e-4)
+    assert first["Eosin OD mean"] == round(nuclei["second_stain_od_mean"][0].as_py(), 4) > 0.1
     assert all(isinstance(value, int | float) for value in first.values())
     # Every number of the table that is not a place in px is there.
     numbers = [c.name for c in SCHEMA if c.type == pa.float64() and not c.name.endswith("px")]
     assert len(first) == len(numbers)
+
+
+def test_the_second_stain_has_its_own_name(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([nuclei], path, 0.25, second_stain='a "{b}"')
+    for feature in read(path)["features"]:
+        names = feature["properties"]["measurements"].keys()
+        assert [name for name in names if name.endswith(" OD mean")] == [
+            "Hematoxylin OD mean",
+            'a "{b}" OD mean',
+        ]
 
 
 def test_rings_are_closed_rounded_and_in_full_resolution_px(
@@ -79,6 +91,26 @@ def test_types_keep_their_name_and_colour(tmp_path: Path, nuclei: pa.Table) -> N
     assert [kind["name"] for kind in classes] == ["tumour", "Nucleus", "tumour"]
     assert [tuple(kind["color"]) for kind in classes[::2]] == [TYPE_COLOURS[1]] * 2
     assert tuple(classes[1]["color"]) not in TYPE_COLOURS
+
+
+def test_positivity_is_qupaths_class(tmp_path: Path, graded: pa.Table) -> None:
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([graded], path, 0.25)
+    classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
+    assert [each["name"] for each in classes] == ["3+", "Negative", "1+"]
+    assert [tuple(each["color"]) for each in classes] == [
+        POSITIVITY_COLOURS[each["name"]] for each in classes
+    ]
+
+
+def test_positivity_stands_below_the_type(tmp_path: Path, graded: pa.Table) -> None:
+    kinds = pa.array(["tumour", None, "stroma"], pa.string())
+    typed = graded.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
+    path = tmp_path / "nuclei.geojson.gz"
+    write_geojson([typed], path, 0.25, ["stroma", "tumour"])
+    classes = [feature["properties"]["classification"] for feature in read(path)["features"]]
+    assert [each["name"] for each in classes] == ["tumour: 3+", "Negative", "stroma: 1+"]
+    assert tuple(classes[0]["color"]) == POSITIVITY_COLOURS["3+"]
 
 
 def test_many_pieces_make_one_collection(

@@ -75,6 +75,18 @@ def test_the_page_tells_what_was_found_and_how(
     assert not page.open
 
 
+def test_the_page_names_the_second_stain(tmp_path: Path, nuclei: pa.Table) -> None:
+    stains = {"stains": {"second": "D<A>B"}}
+    record = {**RECORD, "configuration": RECORD["configuration"] | stains}
+    write_report(record, [nuclei], [], tmp_path / "dab.html", area_mm2=0.5)
+    words = Page(tmp_path / "dab.html").words
+    assert "D<A>B, optical density" in words
+    assert "haematoxylin and D<A>B are mean optical densities" in words
+    # Of runs of before there was a choice.
+    write_report(RECORD, [nuclei], [], tmp_path / "he.html", area_mm2=0.5)
+    assert "Eosin, optical density" in Page(tmp_path / "he.html").words
+
+
 def test_the_page_counts_the_types(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:
     path = tmp_path / "report.html"
     kinds = pa.array(["tumour", "stroma", "tumour"], pa.string())
@@ -90,6 +102,50 @@ def test_the_page_counts_the_types(tmp_path: Path, nuclei: pa.Table, picture: Pa
     ]
     write_report(RECORD, [nuclei], [], path, area_mm2=0.5)
     assert "<h2>Types</h2>" not in path.read_text()
+
+
+def test_the_page_tells_what_is_positive(tmp_path: Path, nuclei: pa.Table) -> None:
+    told = {"nuclei": 3, "counts": {"Negative": 1, "1+": 0, "2+": 0, "3+": 2}}
+    scores = {"positive_percent": 66.67, "h_score": 200.0}
+    of_types = {"tumour": {**told, "nuclei": 2, "positive_percent": 100.0, "h_score": 300.0}}
+    stains = {"stains": {"second": "DAB"}, "positive": [0.25, 0.5, 9.0]}
+    record = {
+        **RECORD,
+        "configuration": RECORD["configuration"] | stains,
+        "found": RECORD["found"] | {"positivity": told | scores | {"types": of_types}},
+    }
+    kinds = pa.array(["tumour", None, "tumour"], pa.string())
+    typed = nuclei.set_column(SCHEMA.get_field_index("type"), SCHEMA.field("type"), kinds)
+    path = tmp_path / "report.html"
+    write_report(record, [typed], [], path, area_mm2=0.5, types=["stroma", "tumour"])
+    page, text = Page(path), path.read_text()
+    assert not page.open
+    for words in (
+        "66.7 %of 3 nuclei positive: mean optical density of DAB from 0.25 on", "200H-score",
+        "is 0.25 or more; it is 2+ from 0.5 on and 3+ from 9 on", "dashed ones",
+    ):  # fmt: skip
+        assert words in page.words
+    counted = re.findall(r"<td>([\w+]+)</td><td>(\d+)</td><td>([\d.]+) %</td><td>(\d+)</td>", text)
+    assert counted[:4] == [
+        ("Negative", "1", "33.3", "2"),
+        ("1+", "0", "0.0", "0"),
+        ("2+", "0", "0.0", "0"),
+        ("3+", "2", "66.7", "4"),
+    ]
+    assert "<td>tumour</td><td>2</td><td>66.7 %</td><td>4</td><td>100.0 %</td><td>300</td>" in text
+    assert "<td>stroma</td><td>0</td><td>0.0 %</td><td>0</td></tr>" in text
+    # Thresholds on the histogram of the stain, those within its range.
+    assert text.count("stroke-dasharray") == 2
+    # One threshold has no grades.
+    one = {"nuclei": 3, "counts": {"Negative": 1, "Positive": 2}, "positive_percent": 66.67}
+    record["found"]["positivity"] = one
+    record["configuration"]["positive"] = [0.25]
+    write_report(record, [nuclei], [], path, area_mm2=0.5)
+    words = Page(path).words
+    assert "H-score" not in words
+    assert "is 0.25 or more. Whoever" in words
+    write_report(RECORD, [nuclei], [], path, area_mm2=0.5)
+    assert "ositiv" not in Page(path).words
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path, nuclei: pa.Table, picture: Path) -> None:

@@ -19,6 +19,15 @@ def test_what_is_written_is_read(tmp_path: Path, nuclei: pa.Table) -> None:
     assert read_table(path).schema.equals(SCHEMA, check_metadata=True)
 
 
+def test_a_table_of_before_the_second_stain_is_read(tmp_path: Path, nuclei: pa.Table) -> None:
+    path = tmp_path / "nuclei.parquet"
+    pq.write_table(nuclei.drop_columns(["second_stain_od_mean"]), path)
+    assert not fault_of(path, 3, thoroughly=True)
+    read = read_table(path)
+    assert read.schema.equals(SCHEMA, check_metadata=True)
+    assert read["second_stain_od_mean"].null_count == read.num_rows == 3
+
+
 def test_geoparquet_metadata_describe_the_geometry(tmp_path: Path, nuclei: pa.Table) -> None:
     path = tmp_path / "nuclei.parquet"
     write_table([nuclei], path)

@@ -10,7 +10,8 @@ from scipy.ndimage import label
 
 from nuguide.nuclei.morphometry import measure, nucleus_ids, shapes_of
 from nuguide.nuclei.schema import SCHEMA
-from nuguide.nuclei.stains import hematoxylin_od
+from nuguide.nuclei.staining import Staining
+from nuguide.nuclei.stains import HDAB, HE, Stains, stain_od
 
 SHA256 = "ab" * 32
 
@@ -42,11 +43,23 @@ def test_an_ellipse_is_measured_in_um() -> None:
     assert nucleus["minor_axis_um"] == pytest.approx(20.0, rel=0.01)
     assert nucleus["eccentricity"] == pytest.approx(np.sqrt(0.75), abs=0.01)
     assert nucleus["solidity"] > 0.97
-    # Ramanujan's perimeter; an outline of pixels is up to 6 % longer.
-    assert 1.0 <= nucleus["perimeter_um"] / 96.9 <= 1.06
+    assert nucleus["perimeter_um"] == pytest.approx(96.9, rel=0.01)  # Ramanujan's
     assert (nucleus["centroid_x_px"], nucleus["centroid_y_px"]) == pytest.approx((60, 50), abs=0.1)
     assert nucleus["centroid_x_um"] == pytest.approx(30, abs=0.05)
     assert nucleus["type"] is None
+
+
+def test_the_perimeter_of_a_disc_is_that_of_a_circle() -> None:
+    """Without the steps of its pixels, whatever its size; so a round nucleus has circularity 1."""
+    labels = np.zeros((80, 500), np.int32)
+    radii = range(6, 36, 3)
+    left = 0
+    for number, radius in enumerate(radii, start=1):
+        y, x = np.mgrid[:80, :500]
+        labels[np.hypot(y - 40.3, x - left - radius - 1.2) < radius] = number
+        left += 2 * radius + 4
+    found = measured(labels[:, :left])["perimeter_um"].to_numpy() / 0.5
+    assert found == pytest.approx([2 * np.pi * radius for radius in radii], rel=0.02)
 
 
 def test_a_calibrated_confidence_has_a_column_of_its_own() -> None:
@@ -87,18 +100,36 @@ def test_shape_far_from_the_origin_is_the_same() -> None:
     assert shapes.solidity == pytest.approx([1, 1])
 
 
-def test_stain_and_confidence_are_means_inside() -> None:
+@pytest.mark.parametrize("stains", [HE, HDAB])
+def test_stains_and_confidence_are_means_inside(stains: Stains) -> None:
     labels = np.zeros((10, 10), np.int32)
     labels[:5], labels[5:] = 2, 8
     rgb = np.full((10, 10, 3), 255, np.uint8)
     rgb[:5] = np.random.default_rng(0).integers(60, 190, (5, 10, 3))
     foreground = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
-    table = measured(labels, rgb=rgb, foreground=foreground)
+    table = measured(labels, rgb=rgb, foreground=foreground, staining=Staining(stains))
     assert table["confidence"].to_numpy() == pytest.approx(
         [foreground[:5].mean(), foreground[5:].mean()], rel=1e-5
     )
-    stain = table["hematoxylin_od_mean"].to_numpy()
-    assert stain == pytest.approx([hematoxylin_od(rgb[:5]).mean(), 0.0])
+    for stain, name in enumerate(("hematoxylin_od_mean", "second_stain_od_mean")):
+        expected = stain_od(rgb[:5], stains)[..., stain].mean()
+        assert table[name].to_numpy() == pytest.approx([expected, 0.0])
+        assert expected > 0.01
+
+
+def test_a_nucleus_is_positive_by_its_mean_of_the_second_stain() -> None:
+    labels = np.zeros((12, 10), np.int32)
+    for number in range(3):
+        labels[4 * number : 4 * number + 3] = number + 1
+    rgb = np.full((12, 10, 3), 255, np.uint8)
+    brown = 10 ** -(np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]))
+    rgb[4:7], rgb[8:11] = 255 * brown**0.3, 255 * brown**0.7
+    rgb[8, :5] = 255  # its mean is 0.7 * 25 / 30
+    table = measured(labels, rgb=rgb, staining=Staining(HDAB, (0.2, 0.4, 0.6)))
+    assert table["second_stain_od_mean"].to_numpy() == pytest.approx([0, 0.3, 0.583], abs=0.01)
+    assert table["positivity"].to_pylist() == ["Negative", "1+", "2+"]
+    table = measured(labels, rgb=rgb, staining=Staining(HDAB, (0.4,)))
+    assert table["positivity"].to_pylist() == ["Negative", "Negative", "Positive"]
 
 
 def test_maps_of_two_sizes_are_refused() -> None:
@@ -113,7 +144,7 @@ def test_rows_go_by_label_and_keep_the_schema() -> None:
     table.validate(full=True)
     assert table.schema.equals(SCHEMA, check_metadata=True)
     assert table["area_um2"].to_numpy() == pytest.approx([9.0, 4.0])
-    told = {"type", "match_probability"} ^ {*table.column_names}
+    told = {"type", "match_probability", "positivity"} ^ {*table.column_names}
     assert not any(table[name].null_count for name in told), "the others are for some models"
 
 

@@ -53,8 +53,21 @@ def test_outline_lies_on_the_pixel_edges() -> None:
 
 
 def test_nuclei_at_the_edge_of_the_image() -> None:
+    """None leaves the map, which takes at most half a pixel."""
     labels = np.ones((6, 7), np.int32)
-    assert trace(labels).polygons[0].area == pytest.approx(42.0)
+    (polygon,) = trace(labels, (10.0, 20.0)).polygons
+    assert 41.5 <= polygon.area <= 42.0
+    assert polygon.bounds == (20, 10, 27, 16)
+    for place in ((0, 0), (0, 3), (5, 6), (2, 0)):
+        one = np.zeros((6, 7), np.int32)
+        one[place] = 1
+        (polygon,) = trace(one).polygons
+        assert polygon.is_valid
+        assert polygon.bounds[0] >= 0
+        assert polygon.bounds[1] >= 0
+        assert polygon.bounds[2] <= 7
+        assert polygon.bounds[3] <= 6
+        assert 0.5 < polygon.area <= 1.0
 
 
 def test_bow_tie_stays_one_valid_polygon() -> None:

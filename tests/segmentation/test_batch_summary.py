@@ -4,12 +4,19 @@ from types import SimpleNamespace
 from typing import cast
 
 from nuguide.errors import InputError
+from nuguide.nuclei.positivity import Labelling
 from nuguide.segmentation.batch import Ended
 from nuguide.segmentation.batch_summary import write_summary
 from nuguide.segmentation.result import Run
 
 
-def run(name: str, types: dict[str, int], area_mm2: float | None) -> Run:
+def run(
+    name: str,
+    types: dict[str, int],
+    area_mm2: float | None,
+    labelling: Labelling | None = None,
+    of_types: dict[str, Labelling] | None = None,
+) -> Run:
     found = SimpleNamespace(
         folder=Path("out") / name,
         count=sum(types.values()),
@@ -19,6 +26,8 @@ def run(name: str, types: dict[str, int], area_mm2: float | None) -> Run:
         mpp=0.25,
         mpp_source="file",
         seconds=1.5,
+        labelling=labelling,
+        labelling_of_types=of_types or {},
     )
     return cast(Run, found)
 
@@ -45,3 +54,23 @@ def test_an_image_without_nuclei_has_no_median(tmp_path: Path) -> None:
     with (tmp_path / "summary.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["nuclei"], row["median_area_um2"], row["nuclei_per_mm2"]) == ("0", "", "0.0")
+
+
+def test_what_is_positive_has_its_columns(tmp_path: Path) -> None:
+    graded = Labelling({"Negative": 2, "1+": 0, "2+": 0, "3+": 1})
+    kinds = {"round": graded, "long": Labelling({"Negative": 0, "1+": 0, "2+": 0, "3+": 0})}
+    nothing = Labelling({"Negative": 0, "Positive": 0})
+    ended = [
+        Ended(Path("a.png"), run("a", {"round": 3}, 0.5, graded, kinds)),
+        Ended(Path("b.png"), run("b", {}, 0.5, nothing)),
+        Ended(Path("c.png"), run("c", {}, 0.5)),
+    ]
+    write_summary(ended, tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["positive_percent"], rows[0]["h_score"]) == ("33.33", "100.0")
+    assert rows[0]["positive_percent_round"] == "33.33"
+    assert "positive_percent_long" not in rows[0]
+    for row in rows[1:]:
+        assert (row["positive_percent"], row["h_score"]) == ("", "")
+    assert list(rows[0])[-1] == "error"

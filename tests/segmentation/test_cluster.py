@@ -17,6 +17,7 @@ from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
+from nuguide.nuclei.staining import asked_staining
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
 from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
@@ -31,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-SETTINGS = Settings(where=Where(tissue=False), cut=Cut(96, 32))
+SETTINGS = Settings(where=Where(tissue=False), cut=Cut(96, 32), staining=asked_staining("hdab"))
 
 
 @pytest.fixture(scope="module")

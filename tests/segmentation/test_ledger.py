@@ -8,6 +8,7 @@ import pytest
 
 from nuguide.errors import OutputError
 from nuguide.nuclei.morphometry import measure
+from nuguide.nuclei.staining import Staining
 from nuguide.segmentation.ledger import FRAGMENTS_FOLDER, LEDGER_FILE, Ledger, remove_ledger
 from nuguide.segmentation.region import Piece, no_nuclei
 from nuguide.segmentation.runs import RUNS, runs_of
@@ -39,6 +40,15 @@ def test_what_was_added_is_there_when_the_ledger_is_opened_again(
     assert tally.stages == {"read": 0.75, "network": 2.0}
 
 
+def test_a_region_of_before_a_column_was_added_is_taken(tmp_path: Path, nuclei: pa.Table) -> None:
+    with Ledger(tmp_path, CONFIGURATION) as ledger:
+        ledger.add(0, Piece(nuclei.drop_columns(["second_stain_od_mean"])), wall=0.0)
+        read = ledger.nuclei(0)
+        assert read.schema.equals(no_nuclei().schema)
+        assert read["second_stain_od_mean"].null_count == 2
+        assert read["id"].equals(nuclei["id"])
+
+
 def test_a_region_whose_file_was_lost_or_cut_is_not_done(tmp_path: Path, nuclei: pa.Table) -> None:
     with Ledger(tmp_path, CONFIGURATION) as ledger:
         for region in range(3):
@@ -68,6 +78,8 @@ def test_a_byte_that_changed_on_the_disk_does_not_change_a_nucleus(
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     Ledger(tmp_path, CONFIGURATION).close()
+    # Both mean haematoxylin and eosin: the choice came later.
+    Ledger(tmp_path, CONFIGURATION | Staining().configuration()).close()
     other = {**CONFIGURATION, "regions": {"size_px": 512}}
     with pytest.raises(OutputError, match=r"regions.size_px: there 1024, here 512.*--overwrite"):
         Ledger(tmp_path, other)

@@ -3,17 +3,18 @@ import json
 import tomllib
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pyarrow.parquet
 import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from nuguide.errors import OutputError
+from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.batch import plan_batch
 from nuguide.segmentation.outputs import Outputs
-from nuguide.segmentation.record import read_record
+from nuguide.segmentation.record import RUN_FILE, read_record, write_record
 from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
@@ -74,6 +75,109 @@ def test_another_run_is_refused_with_the_difference(
     with pytest.raises(OutputError, match=r"mpp: there 0\.5, here 0\.25.*--overwrite"):
         segment(picture, 0.25, model=model, out=tmp_path / "out")
     assert read_record(tmp_path / "out")["configuration"]["mpp"] == 0.5
+
+
+def test_stains_are_measured_as_asked_and_recorded(
+    model: Model, tissue: Image, picture: Path, tmp_path: Path
+) -> None:
+    he = segment(tissue, 0.5, model=model)
+    hdab = segment(tissue, 0.5, model=model, stains="hdab")
+    run = segment(picture, 0.5, model=model, stains="hdab", out=tmp_path / "out")
+    for column in ("second_stain_od_mean", "hematoxylin_od_mean"):
+        assert hdab.nuclei[column].to_numpy() == pytest.approx(
+            run.nuclei.to_table()[column].to_numpy()
+        )
+        assert (hdab.nuclei[column].to_numpy() != he.nuclei[column].to_numpy()).all()
+    told = {
+        "second": "DAB",
+        "vectors": [[0.65, 0.7, 0.29], [0.27, 0.57, 0.78]],
+        "background": [255.0, 255.0, 255.0],
+    }
+    assert run.record["configuration"]["stains"] == told
+    with gzip.open(tmp_path / "out" / "nuclei.geojson.gz") as file:
+        (first, *_) = json.load(file)["features"]
+    assert first["properties"]["measurements"]["DAB OD mean"] == pytest.approx(
+        hdab.nuclei["second_stain_od_mean"][0].as_py(), abs=1e-4
+    )
+    saved = hdab.save(tmp_path / "saved")
+    assert read_record(saved)["configuration"]["stains"] == told
+    assert b"DAB OD mean" in gzip.decompress((saved / "nuclei.geojson.gz").read_bytes())
+    with pytest.raises(OutputError, match=r"stains.second: there 'DAB', here 'Eosin'"):
+        segment(picture, 0.5, model=model, out=tmp_path / "out")
+    with pytest.raises(InputError, match="expected he, hdab"):
+        segment(tissue, 0.5, model=model, stains="dab")
+
+
+def test_what_is_positive_is_told_alike_everywhere(
+    model: Model, tissue: Image, tmp_path: Path
+) -> None:
+    tissue[:, :300, 2] //= 3  # brown on the left
+    picture = tmp_path / "brown.png"
+    iio.imwrite(picture, tissue)
+    od = segment(tissue, 0.5, model=model, stains="hdab").nuclei["second_stain_od_mean"].to_numpy()
+    middle = float(np.median(od))
+    asked = {"model": model, "stains": "hdab", "positive": [middle, 5.0, 6.0]}
+    result = segment(tissue, 0.5, **asked)
+    run = segment(picture, 0.5, **asked, out=tmp_path / "run")
+    positive = int((od >= middle).sum())
+    assert 40 < positive < 56
+    counts = {"Negative": 96 - positive, "1+": positive, "2+": 0, "3+": 0}
+    assert result.labelling.counts == run.labelling.counts == counts
+    assert run.labelling.h_score == pytest.approx(100 * positive / 96)
+    result.save(tmp_path / "saved")
+    for folder in (tmp_path / "saved", tmp_path / "run"):
+        found = read_record(folder)["found"]["positivity"]
+        assert found["positive_percent"] == round(100 * positive / 96, 2)
+        with gzip.open(folder / "nuclei.geojson.gz") as file:
+            features = json.load(file)["features"]
+        names = [feature["properties"]["classification"]["name"] for feature in features]
+        assert names == result.nuclei["positivity"].to_pylist()
+        assert names == np.where(od >= middle, "1+", "Negative").tolist()
+        red, green, blue = np.moveaxis(iio.imread(folder / "overlay.png").astype(int), -1, 0)
+        assert (blue - red > 60).sum() > 200, "Negative is blue"
+        assert (green - blue > 60).sum() > 200, "1+ is yellow"
+        assert "Outlines of the nuclei, by positivity" in (folder / "report.html").read_text()
+    # What is lost of them is made again as it was.
+    lost = {name: (tmp_path / "run" / name) for name in ("nuclei.geojson.gz", "overlay.png")}
+    before = {name: path.read_bytes() for name, path in lost.items()}
+    for path in lost.values():
+        path.unlink()
+    assert segment(picture, 0.5, **asked, out=tmp_path / "run").made == tuple(lost)
+    assert {name: path.read_bytes() for name, path in lost.items()} == before
+    assert segment(tissue, 0.5, model=model).labelling is None
+    with pytest.raises(OutputError, match=r"positive: there \[.*\], here \[9.0\].*--overwrite"):
+        segment(picture, 0.5, model=model, stains="hdab", positive=9, out=tmp_path / "run")
+
+
+def test_positive_nuclei_of_an_empty_image(model: Model, tmp_path: Path) -> None:
+    blank = np.full((64, 64), 250, np.uint8)
+    result = segment(blank, 0.5, model=model, stains="hdab", positive=0.2)
+    found = read_record(result.save(tmp_path))["found"]["positivity"]
+    assert found == {"nuclei": 0, "counts": {"Negative": 0, "Positive": 0}}
+
+
+def test_a_run_of_before_there_was_a_choice_of_stains_is_one_of_h_and_e(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    segment(picture, 0.5, model=model, out=tmp_path)
+    nuclei = pyarrow.parquet.read_table(tmp_path / "nuclei.parquet")
+    older = nuclei.drop_columns(["second_stain_od_mean", "positivity"])
+    pyarrow.parquet.write_table(older, tmp_path / "nuclei.parquet")
+    record = read_record(tmp_path)
+    del record["configuration"]["stains"]
+    write_record(tmp_path, record)
+    for name in ("nuclei.geojson.gz", "overlay.png", "report.html"):
+        (tmp_path / name).unlink()
+    again = segment(picture, 0.5, model=model, out=tmp_path)
+    assert again.resumed
+    assert RUN_FILE in again.files
+    assert len(again.made) == 3
+    assert b"Eosin OD mean" not in gzip.decompress((tmp_path / "nuclei.geojson.gz").read_bytes())
+    table = again.nuclei.to_table()
+    assert table.column_names == nuclei.column_names
+    assert table["second_stain_od_mean"].null_count == 96
+    with pytest.raises(OutputError, match=r"stains.second: there 'Eosin', here 'DAB'.*overwrite"):
+        segment(picture, 0.5, model=model, stains="hdab", out=tmp_path)
 
 
 def test_a_run_cut_short_does_not_look_whole(

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import shapely
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from nuguide.errors import InputError, ResolutionError
 from nuguide.guides.base import Embedding
@@ -50,6 +53,46 @@ def test_rows_and_labels_go_together(model: Model, tissue: Image) -> None:
     xs, ys = (result.nuclei[f"centroid_{axis}_px"].to_numpy() for axis in "xy")
     at_centres = result.labels[ys.astype(int), xs.astype(int)]
     assert at_centres.tolist() == list(range(1, result.nuclei.num_rows + 1))
+
+
+@pytest.mark.parametrize("mpp", [0.083, 0.25, 0.2527])
+def test_each_nucleus_of_the_label_map_is_one_piece_and_has_the_area_of_its_row(
+    model: Model, crowd: Image, mpp: float
+) -> None:
+    side = round(mpp / 0.25 * 256)
+    result = segment(cv2.resize(crowd[:side, :side], (256, 256)), mpp, model=model)
+    assert result.nuclei.num_rows > 10
+    filled = np.zeros(result.nuclei.num_rows)
+    for label, box in enumerate(ndimage.find_objects(result.labels)):
+        mask = np.pad(result.labels[box] == label + 1, 1)
+        assert ndimage.label(mask, np.ones((3, 3)))[1] == 1
+        filled[label] = ndimage.binary_fill_holes(mask).sum() * mpp**2
+    inside = _off_the_edges(result.labels)
+    areas = result.nuclei["area_um2"].to_numpy()
+    np.testing.assert_allclose(areas[inside], filled[inside], rtol=1e-6)
+    assert (areas <= filled * (1 + 1e-6)).all(), "at an edge the outline stays inside the image"
+
+
+def _off_the_edges(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return ~np.isin(np.arange(1, labels.max() + 1), edge)
+
+
+def test_the_least_area_holds_at_every_edge(model: Model, tissue: Image) -> None:
+    """However the image lies, and wherever its edge cuts a nucleus."""
+    least = model.card.decoding.min_area_um2
+    found = []
+    for shift in range(0, 24, 4):
+        cut = tissue[shift : shift + 150, shift : shift + 150]
+        for turned in (cut, cut[::-1], cut[:, ::-1], cut[::-1, ::-1]):
+            result = segment(np.ascontiguousarray(turned), 0.25, model=model)
+            bounds = shapely.bounds(shapely.from_wkb(result.nuclei["geometry"].to_numpy()))
+            assert bounds.min() >= 0
+            assert bounds.max() <= 150
+            pixels = np.bincount(result.labels.ravel())[1:]
+            assert pixels.min() * 0.25**2 >= least
+            found.append(result.nuclei.num_rows)
+    assert sum(found) > 200
 
 
 def test_a_blank_image_is_empty_and_says_why(model: Model) -> None:

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from nuguide.models.model import Model
+    from nuguide.nuclei.positivity import Labelling
     from nuguide.segmentation.batch import Ended
     from nuguide.segmentation.engine import Engine
     from nuguide.segmentation.result import Run
@@ -92,6 +93,23 @@ def segment(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    stains: Annotated[
+        str,
+        typer.Option(
+            help="Stains that are measured: he (haematoxylin, eosin), hdab (haematoxylin, DAB), or "
+            "a text file with QuPath's line setColorDeconvolutionStains('{...}').",
+            rich_help_panel=IMAGE,
+        ),
+    ] = "he",
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean optical density of the second stain in a nucleus from which on it is "
+            "positive, or three that rise, for 1+, 2+ and 3+: 0.2 or 0.2,0.4,0.6. The choice is "
+            "yours: there is no default.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
     labels: Annotated[
         Labels,
         typer.Option(
@@ -156,6 +174,7 @@ def segment(
     from nuguide.errors import NuguideError
     from nuguide.models.licence import require_commercial_use
     from nuguide.models.registry import load
+    from nuguide.nuclei.staining import asked_staining
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch, plan_batch
     from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
@@ -169,6 +188,7 @@ def segment(
         where=Where(not no_tissue, tissue_threshold, roi),
         outputs=Outputs(labels.value, csv),
         overwrite=overwrite,
+        staining=asked_staining(stains, positive),
     )
     pairs = plan_batch(find_images(inputs), out)
     loaded = load(model)
@@ -266,6 +286,10 @@ def _report(image: Path, run: "Run") -> None:
         counts = sorted(run.types.items(), key=lambda item: -item[1])
         if counts:
             typer.echo(f"  types        {', '.join(f'{n:,} {kind}' for kind, n in counts)}")
+        if run.labelling is not None:
+            typer.echo(f"  positive     {_share(run.labelling)}")
+            for name, _ in counts:
+                typer.echo(f"    {name:<16} {_share(run.labelling_of_types[name])}")
     else:
         typer.echo(f"  none found   {run.reason}")
     typer.echo(f"  scale        {run.mpp:g} um/px, from {run.mpp_source}")
@@ -275,3 +299,12 @@ def _report(image: Path, run: "Run") -> None:
     for name, what in FILES.items():
         if name in run.files:
             typer.echo(f"    {name:<17} {what}")
+
+
+def _share(labelling: "Labelling") -> str:
+    """Word how many of some nuclei are positive."""
+    words = f"{labelling.positive_percent:.1f} % of {labelling.nuclei:,} nuclei"
+    if labelling.h_score is None:
+        return words
+    grades = ", ".join(f"{name} {count:,}" for name, count in list(labelling.counts.items())[1:])
+    return f"{words} ({grades}); H-score {labelling.h_score:.0f}"

@@ -32,6 +32,7 @@ MEASUREMENTS = (
     Measurement("area_um2", "Area", "µm²", 200.0),
     Measurement("eccentricity", "Eccentricity", "", 1.0),
     Measurement("hematoxylin_od_mean", "Haematoxylin", "optical density", 1.5),
+    Measurement("second_stain_od_mean", "Second stain", "optical density", 1.5),
     Measurement("confidence", "Confidence", "", 1.0),
     Measurement("match_probability", "Match probability", "", 1.0),
 )

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from nuguide.colours import Rgb, colours_of
+from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
-MEASUREMENTS = {
+_MEASUREMENTS = {
     "area_um2": "Area µm^2",
     "perimeter_um": "Perimeter µm",
     "major_axis_um": "Major axis µm",
@@ -24,12 +24,12 @@ MEASUREMENTS = {
     "eccentricity": "Eccentricity",
     "solidity": "Solidity",
     "hematoxylin_od_mean": "Hematoxylin OD mean",
+    "second_stain_od_mean": "{second} OD mean",
     "confidence": "Confidence",
     "match_probability": "Match probability",
     "centroid_x_um": "Centroid X µm",
     "centroid_y_um": "Centroid Y µm",
 }
-"""Column of the nucleus table -> name of the measurement, units in it as QuPath writes them."""
 
 UNTYPED = "Nucleus"
 _UNTYPED_COLOUR = (0, 200, 0)
@@ -39,8 +39,20 @@ _ROWS_AT_ONCE = 2048  # enough for columns to pay, and text is packed early in a
 _GZIP_LEVEL = 4  # keeps pace with the text being made; level 6 takes more than twice as long
 
 
+def measurement_names(second_stain: str) -> dict[str, str]:
+    """Return column of the nucleus table -> name of the measurement, units as QuPath writes them.
+
+    ``second_stain`` is the name of the stain beside haematoxylin.
+    """
+    return {column: name.format(second=second_stain) for column, name in _MEASUREMENTS.items()}
+
+
 def write_geojson(
-    pieces: Iterable[pa.Table], path: Path, mpp: float, types: Sequence[str] = ()
+    pieces: Iterable[pa.Table],
+    path: Path,
+    mpp: float,
+    types: Sequence[str] = (),
+    second_stain: str = "Eosin",
 ) -> None:
     """Write nuclei as a gzipped GeoJSON FeatureCollection of QuPath detections.
 
@@ -55,7 +67,9 @@ def write_geojson(
         ``mpp`` of the collection, for readers other than QuPath.
     types : sequence of str
         Those that the model tells apart, in its order, which gives each its colour; another has
-        the colour of none.
+        the colour of none. Where nuclei have a positivity, it gives the colour.
+    second_stain : str
+        Name of the stain beside haematoxylin.
 
     Raises
     ------
@@ -74,7 +88,7 @@ def write_geojson(
         gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
     ):
         packed.write(f'{{"type":"FeatureCollection","mpp":{mpp!r},"features":['.encode())
-        _write_alongside(packed, _texts(pieces, colours_of(types)))
+        _write_alongside(packed, _texts(pieces, colours_of(types), measurement_names(second_stain)))
         packed.write(b"\n]}\n")
 
 
@@ -90,15 +104,19 @@ def _write_alongside(packed: gzip.GzipFile, texts: Iterator[memoryview]) -> None
             writing.result()
 
 
-def _texts(pieces: Iterable[pa.Table], colours: Mapping[str, Rgb]) -> Iterator[memoryview]:
+def _texts(
+    pieces: Iterable[pa.Table], colours: Mapping[str, Rgb], names: Mapping[str, str]
+) -> Iterator[memoryview]:
     """Give the features of a few thousand nuclei at a time, with what separates them."""
     for number, nuclei in enumerate(regrouped(pieces, _ROWS_AT_ONCE)):
-        text = _characters(_features(nuclei.combine_chunks(), colours))
+        text = _characters(_features(nuclei.combine_chunks(), colours, names))
         # Each feature begins with its separator; the first of all needs no comma.
         yield text if number else text[1:]
 
 
-def _features(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
+def _features(
+    nuclei: pa.Table, colours: Mapping[str, Rgb], names: Mapping[str, str]
+) -> pa.StringArray:
     """Word each nucleus as a GeoJSON feature, by whole columns: no loop over nuclei."""
     return _joined(
         ',\n{"type":"Feature","id":"',
@@ -106,9 +124,9 @@ def _features(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
         '","geometry":{"type":"Polygon","coordinates":[[[',
         _rings(nuclei["geometry"]),
         ']]]},"properties":{"objectType":"detection","classification":',
-        _classifications(nuclei["type"].combine_chunks(), colours),
+        _classifications(nuclei, colours),
         ',"measurements":{',
-        _measurements(nuclei),
+        _measurements(nuclei, names),
         "}}}",
     )
 
@@ -124,10 +142,10 @@ def _rings(geometry: pa.ChunkedArray) -> pa.StringArray:
     return pc.binary_join(pa.ListArray.from_arrays(starts, words), "],[")
 
 
-def _measurements(nuclei: pa.Table) -> pa.StringArray:
+def _measurements(nuclei: pa.Table, names: Mapping[str, str]) -> pa.StringArray:
     """Word the measurements of each nucleus, ``"name":value,"name":value``."""
     members = []
-    for column, name in MEASUREMENTS.items():
+    for column, name in names.items():
         values = nuclei[column].combine_chunks()
         rounded = pc.cast(pc.round(values, _MEASUREMENT_DECIMALS), pa.string())
         member = _joined(f"{json.dumps(name)}:", rounded)
@@ -135,14 +153,28 @@ def _measurements(nuclei: pa.Table) -> pa.StringArray:
     return pc.binary_join_element_wise(*members, ",", null_handling="skip")
 
 
-def _classifications(kinds: pa.StringArray, colours: Mapping[str, Rgb]) -> pa.StringArray:
-    encoded = pc.dictionary_encode(kinds, null_encoding="encode")
-    found = encoded.dictionary.to_pylist()
-    words = pa.array([json.dumps(_classification(kind, colours)) for kind in found])
-    return pc.take(words, encoded.indices)
+def _classifications(nuclei: pa.Table, colours: Mapping[str, Rgb]) -> pa.StringArray:
+    kinds, grades = (
+        pc.dictionary_encode(nuclei[name].combine_chunks(), null_encoding="encode")
+        for name in ("type", "positivity")
+    )
+    of_grades = grades.dictionary.to_pylist()
+    words = [
+        json.dumps(_classification(kind, grade, colours))
+        for kind in kinds.dictionary.to_pylist()
+        for grade in of_grades
+    ]
+    places = pc.add(pc.multiply(kinds.indices, len(of_grades)), grades.indices)
+    return pc.take(pa.array(words), places)
 
 
-def _classification(kind: str | None, colours: Mapping[str, Rgb]) -> dict[str, Any]:
+def _classification(
+    kind: str | None, grade: str | None, colours: Mapping[str, Rgb]
+) -> dict[str, Any]:
+    """Return QuPath's class; its form of one that stands below another is ``Tumor: Positive``."""
+    if grade is not None:
+        name = grade if kind is None else f"{kind}: {grade}"
+        return {"name": name, "color": POSITIVITY_COLOURS[grade]}
     if kind is None:
         return {"name": UNTYPED, "color": _UNTYPED_COLOUR}
     return {"name": kind, "color": colours.get(kind, _UNTYPED_COLOUR)}

@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from nuguide.colours import colours_of
+from nuguide.colours import POSITIVITY_COLOURS, colours_of
 from nuguide.export.distribution import MEASUREMENTS, Distribution
 from nuguide.export.page import page_templates, write_page
+from nuguide.nuclei.staining import second_stain_of
 
 MEASURED = (*(measurement.column for measurement in MEASUREMENTS), "type")
 """The columns of a nucleus table that a report reads."""
@@ -74,6 +75,10 @@ def write_report(
             nuclei=nuclei,
             area_mm2=area_mm2,
             types=[(name, colour, counts[name]) for name, colour in colours_of(types).items()],
+            second_stain=second_stain_of(record["configuration"]),
+            thresholds=record["configuration"].get("positive", []),
+            positivity=record["found"].get("positivity"),
+            positivity_colours=POSITIVITY_COLOURS,
             distributions=[each for each in distributions if each.total],
             pictures=[(line, _shrunk(picture)) for line, picture in pictures],
             warnings=warnings,

@@ -117,8 +117,9 @@ def _table(nuclei: pa.Table, numbers: NDArray[np.int64]) -> Any:
         },
         index=numbers.astype(str),
     )
-    if nuclei["type"].null_count < nuclei.num_rows:
-        rows["type"] = Categorical(nuclei["type"].to_pylist())
+    for name in ("type", "positivity"):
+        if nuclei[name].null_count < nuclei.num_rows:
+            rows[name] = Categorical(nuclei[name].to_pylist())
     units = [SCHEMA.field(name).metadata[b"unit"].decode() for name in _NUMBERS]
     table = AnnData(
         np.stack([nuclei[name].to_numpy() for name in _NUMBERS], axis=1),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
-from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.schema import SCHEMA, with_later_columns
 
 GEOPARQUET_VERSION = "1.1.0"
 ROWS_PER_GROUP = 8_192
@@ -51,7 +51,7 @@ def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
             compression="zstd",
             write_page_checksum=True,
             # Ids and outlines do not repeat, and nobody looks them up by the smallest and largest.
-            use_dictionary=["type", "region"],
+            use_dictionary=["type", "positivity", "region"],
             write_statistics=[c for c in SCHEMA.names if c not in ("id", "geometry")],
         ) as writer,
     ):
@@ -84,6 +84,7 @@ def read_table(path: Path) -> pa.Table:
             f"{path} cannot be read ({reason}); expected a nucleus table (.parquet); "
             "run nuguide segment to make one"
         ) from fault
+    nuclei = with_later_columns(nuclei)
     if wrong := _foreign(nuclei.schema):
         raise InputError(
             f"{path} {wrong}; expected the columns of a nucleus table; "
@@ -108,7 +109,7 @@ def fault_of(path: Path, rows: int, *, thoroughly: bool) -> str:
                 return ""
             for group in range(file.num_row_groups):
                 file.read_row_group(group)
-            return _foreign(file.schema_arrow)
+            return _foreign(with_later_columns(file.schema_arrow.empty_table()).schema)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as fault:
         return f"cannot be read ({' '.join(str(fault).split())})"
 

@@ -1,6 +1,7 @@
 """Measurements of nuclei in um: shape from the outline, stain and confidence from the pixels."""
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 
 from nuguide.compiled import compiled
 from nuguide.nuclei.outlines import trace
+from nuguide.nuclei.positivity import positivity_of
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
-from nuguide.nuclei.stains import hematoxylin_of
+from nuguide.nuclei.staining import Staining
+from nuguide.nuclei.stains import Stains, od_of
+
+_DETOUR = 8 * (math.sqrt(2) - 1) / math.pi
 
 Calibrated = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From confidences, (N,), to probabilities that a true nucleus matches, (N,)."""
+
+_HE = Staining()
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class Shapes:
     centroid : ndarray
         (N, 2) x, y.
     area, perimeter, major_axis, minor_axis, eccentricity, solidity : ndarray
-        (N,) each; axes are full lengths of the ellipse with the same second moments.
+        (N,) each; the perimeter is that of the smooth outline, see ``shapes_of``; axes are full
+        lengths of the ellipse with the same second moments.
     """
 
     centroid: NDArray[np.float64]
@@ -52,6 +60,7 @@ def measure(
     region: int = 0,
     types: NDArray[np.object_] | None = None,
     calibrated: Calibrated | None = None,
+    staining: Staining = _HE,
 ) -> pa.Table:
     """Measure every nucleus of a label map.
 
@@ -76,13 +85,16 @@ def measure(
         (n + 1,) str, the name of each label's type; None where the model tells none apart.
     calibrated : callable, optional
         See ``Calibrated``; without it ``match_probability`` is null.
+    staining : Staining
+        Which stains are measured, and what counts as positive.
 
     Returns
     -------
     pyarrow.Table
-        One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``.
-        Everything about shape is that of the polygon written (holes filled, largest piece); stain
-        and confidence are means over all pixels of the label.
+        One row a label in ascending order, by ``SCHEMA``; ``type`` is null without ``types``,
+        ``positivity`` without thresholds. Everything about shape is that of the polygon written
+        (holes filled, largest piece); stains and confidence are means over all pixels of the
+        label.
 
     Raises
     ------
@@ -97,16 +109,17 @@ def measure(
     outlines = trace(labels, origin_px)
     if outlines.labels.size == 0:
         return empty_nuclei()
-    stain, confidence = _means_inside(labels, outlines.labels, rgb, foreground)
+    od, confidence = _means_inside(labels, outlines.labels, rgb, foreground, staining.stains)
     return described(
         outlines.polygons,
         mpp,
-        stain=stain,
+        od=od,
         confidence=confidence,
         image_sha256=image_sha256,
         region=region,
         types=None if types is None else types[outlines.labels],
         calibrated=calibrated,
+        positive=staining.positive,
     )
 
 
@@ -114,12 +127,13 @@ def described(
     polygons: NDArray[np.object_],
     mpp: float,
     *,
-    stain: NDArray[np.float64],
+    od: NDArray[np.float64],
     confidence: NDArray[np.float64],
     image_sha256: str,
     region: int = 0,
     types: NDArray[np.object_] | None = None,
     calibrated: Calibrated | None = None,
+    positive: tuple[float, ...] = (),
 ) -> pa.Table:
     """Put nuclei with these outlines into a table.
 
@@ -129,12 +143,16 @@ def described(
         (N,) shapely polygons, full-resolution px (x, y).
     mpp : float
         um/px at full resolution.
-    stain, confidence : ndarray
-        (N,) mean optical density of haematoxylin, and mean probability of nucleus.
+    od : ndarray
+        (N, 2) mean optical density of haematoxylin and of the second stain.
+    confidence : ndarray
+        (N,) mean probability of nucleus.
     image_sha256, region, calibrated
         As in ``measure``.
     types : ndarray, optional
         (N,) str, the name of each one's type.
+    positive : tuple of float
+        Optical densities of the second stain, see ``nuguide.nuclei.positivity``.
 
     Returns
     -------
@@ -157,12 +175,16 @@ def described(
         "minor_axis_um": shapes.minor_axis * mpp,
         "eccentricity": shapes.eccentricity,
         "solidity": shapes.solidity,
-        "hematoxylin_od_mean": stain,
+        "hematoxylin_od_mean": od[:, 0],
+        "second_stain_od_mean": od[:, 1],
         "confidence": confidence,
         "match_probability": (
             pa.nulls(count, pa.float64()) if calibrated is None else calibrated(confidence)
         ),
         "type": pa.nulls(count, pa.string()) if types is None else types,
+        "positivity": (
+            positivity_of(od[:, 1], positive) if positive else pa.nulls(count, pa.string())
+        ),
         "region": np.full(count, region, np.int32),
     }
     return pa.table(columns, schema=SCHEMA)
@@ -173,6 +195,10 @@ def shapes_of(polygons: NDArray[np.object_]) -> Shapes:
 
     Notes
     -----
+    An outline through the middles of pixel edges goes along them or at 45 degrees, and so is longer
+    than a smooth one by 8 (sqrt(2) - 1) / pi, the mean over all directions; the perimeter is its
+    length divided by that (Kulpa, Computer Graphics and Image Processing 6, 1977: times 0.948).
+
     Second moments are those of the area inside, by Green's theorem over the edges; an ellipse of
     full axis a has the second moment a^2 / 16 along it.
     """
@@ -198,7 +224,7 @@ def shapes_of(polygons: NDArray[np.object_]) -> Shapes:
     return Shapes(
         centroid=centroid,
         area=area,
-        perimeter=shapely.length(polygons),
+        perimeter=shapely.length(polygons) / _DETOUR,
         major_axis=4.0 * np.sqrt(large),
         minor_axis=4.0 * np.sqrt(small),
         eccentricity=np.sqrt(1.0 - small / large),
@@ -228,24 +254,32 @@ def _means_inside(
     present: NDArray[np.int32],
     rgb: NDArray[np.uint8],
     foreground: NDArray[np.float32],
+    stains: Stains,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean haematoxylin and mean foreground probability of each label present."""
-    count, stain, belief = _sums_inside(labels, rgb, foreground, int(present[-1]) + 1)
+    """Mean optical densities, (n, 2), and mean foreground probability of each label present."""
+    size = int(present[-1]) + 1
+    count, od, belief = _sums_inside(labels, rgb, foreground, stains.shares(), size)
     count = count[present]
-    return stain[present] / count, belief[present] / count
+    return od[present] / count[:, None], belief[present] / count
 
 
 @compiled
 def _sums_inside(
-    labels: NDArray[np.int32], rgb: NDArray[np.uint8], foreground: NDArray[np.float32], size: int
+    labels: NDArray[np.int32],
+    rgb: NDArray[np.uint8],
+    foreground: NDArray[np.float32],
+    shares: NDArray[np.float64],
+    size: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels, summed haematoxylin and summed foreground probability of each label, (size,)."""
-    count, stain, belief = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
+    """Pixels, summed optical densities, (size, 2), and summed foreground of each label."""
+    count, od, belief = np.zeros(size, np.int64), np.zeros((size, 2)), np.zeros(size)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             label = labels[y, x]
             if label > 0:
+                red, green, blue = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
                 count[label] += 1
-                stain[label] += hematoxylin_of(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2])
+                od[label, 0] += od_of(shares, 0, red, green, blue)
+                od[label, 1] += od_of(shares, 1, red, green, blue)
                 belief[label] += foreground[y, x]
-    return count, stain, belief
+    return count, od, belief

@@ -24,7 +24,9 @@ SCHEMA: pa.Schema = pa.schema(
         _column("centroid_x_um", pa.float64(), "um", "centroid of the outline"),
         _column("centroid_y_um", pa.float64(), "um", "centroid of the outline"),
         _column("area_um2", pa.float64(), "um2", "area inside the outline"),
-        _column("perimeter_um", pa.float64(), "um", "length of the outline"),
+        _column(
+            "perimeter_um", pa.float64(), "um", "length of the outline, without its pixels' steps"
+        ),
         _column(
             "major_axis_um",
             pa.float64(),
@@ -43,7 +45,16 @@ SCHEMA: pa.Schema = pa.schema(
             "hematoxylin_od_mean",
             pa.float64(),
             "optical density",
-            "mean haematoxylin by colour deconvolution (Ruifrok and Johnston 2001)",
+            "mean haematoxylin by colour deconvolution with the run's stains (Ruifrok and Johnston "
+            "2001, unless stated)",
+        ),
+        _column(
+            "second_stain_od_mean",
+            pa.float64(),
+            "optical density",
+            "mean of the stain beside haematoxylin (eosin, DAB or another: configuration.stains of "
+            "run.toml names it); null in runs that did not measure it",
+            nullable=True,
         ),
         _column(
             "confidence",
@@ -60,10 +71,34 @@ SCHEMA: pa.Schema = pa.schema(
             nullable=True,
         ),
         _column("type", pa.string(), "", "class, where the model has classes", nullable=True),
+        _column(
+            "positivity",
+            pa.string(),
+            "",
+            "Negative or Positive, or Negative, 1+, 2+ or 3+, by second_stain_od_mean and the "
+            "run's thresholds, where it has some",
+            nullable=True,
+        ),
         _column("region", pa.int32(), "", "index of the region that owns the nucleus"),
     ]
 )
 """Columns, units and descriptions; every reader and writer of nuclei keeps to it."""
+
+
+def with_later_columns(nuclei: pa.Table, schema: pa.Schema = SCHEMA) -> pa.Table:
+    """Return a table that an earlier version wrote with the columns that came since.
+
+    They are null in every row: what was not measured stays unknown. Other tables stay as they are.
+    """
+    later = [
+        column for column in schema if column.nullable and column.name not in nuclei.schema.names
+    ]
+    if not later:
+        return nuclei
+    for column in later:
+        nuclei = nuclei.append_column(column, pa.nulls(nuclei.num_rows, column.type))
+    known = [name for name in schema.names if name in nuclei.schema.names]
+    return nuclei.select([*known, *(name for name in nuclei.schema.names if name not in known)])
 
 
 def empty_nuclei() -> pa.Table:

@@ -24,7 +24,8 @@ COLUMNS = (
     "seconds",
     "error",
 )
-"""Beside these a column ``nuclei_<type>`` for each type that occurs, before ``error``."""
+"""Before ``error`` there are also ``nuclei_<type>`` for each type that occurs; and, where positive
+nuclei were asked for, ``positive_percent``, ``h_score`` and ``positive_percent_<type>``."""
 
 
 def write_summary(ended: Sequence[Ended], path: Path) -> None:
@@ -64,7 +65,22 @@ def _row(ended: Ended) -> dict[str, Any]:
         "mpp_source": run.mpp_source,
         "seconds": run.seconds,
         **{f"nuclei_{name}": count for name, count in run.types.items()},
+        **_positivity(run),
     }
+
+
+def _positivity(run: Run) -> dict[str, float]:
+    if run.labelling is None:
+        return {}
+    scores = {
+        "positive_percent": run.labelling.positive_percent,
+        "h_score": run.labelling.h_score,
+        **{
+            f"positive_percent_{name}": labelling.positive_percent
+            for name, labelling in run.labelling_of_types.items()
+        },
+    }
+    return {name: round(score, 2) for name, score in scores.items() if score is not None}
 
 
 def _density(run: Run) -> dict[str, float]:

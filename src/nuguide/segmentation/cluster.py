@@ -19,6 +19,7 @@ from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
+from nuguide.nuclei.staining import Staining
 from nuguide.segmentation.engine import Computed, on_device
 from nuguide.segmentation.region import Piece, Task, segment_region
 from nuguide.segmentation.resources import available_cores, use_cores
@@ -79,6 +80,7 @@ class ClusterEngine:
             segment_remotely,
             RemoteSlide(str(Path(slide.path or "").resolve()), slide.mpp, slide.sha256),
             task.region,
+            task.staining,
             self._model,
             pure=False,
         )
@@ -130,7 +132,7 @@ class RemoteModel:
 
 
 def segment_remotely(
-    slide: RemoteSlide, region: Region, model: RemoteModel
+    slide: RemoteSlide, region: Region, staining: Staining, model: RemoteModel
 ) -> Piece | NuguideError:
     """Segment one region on a worker, which keeps model and slides open between regions.
 
@@ -138,7 +140,7 @@ def segment_remotely(
     """
     try:
         with _OPENING:  # two threads of a worker must not load it twice
-            task, loaded = Task(_open(slide), region), _load(model)
+            task, loaded = Task(_open(slide), region, staining), _load(model)
         return segment_region(task, loaded)
     except NuguideError as error:
         return error

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nuguide.export.label_maps import is_whole, opened_labels
 from nuguide.export.table import fault_of
+from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area
 from nuguide.segmentation.label_files import LABEL_FILES, other_form
 from nuguide.segmentation.ledger import Ledger, sweep
@@ -88,7 +89,8 @@ def complete(
     with Ledger(folder, configuration):  # nobody else writes meanwhile
         sweep(folder)
         labels = _labels_for(lacking, folder, slide)
-        write_outputs(folder, slide, lacking, labels, types, area.mask)
+        second = second_stain_of(configuration)
+        write_outputs(folder, slide, lacking, labels, types, second, area.mask)
         if REPORT_FILE in lacking:
             write_page(folder, slide, read_record(folder), types, area.mask)
     return lacking

@@ -8,6 +8,7 @@ from pathlib import Path
 from nuguide.export.table import write_table
 from nuguide.models.model import Model
 from nuguide.networks.allocator import give_back_memory
+from nuguide.nuclei.staining import Staining, second_stain_of
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.finished import complete, why_again
@@ -19,7 +20,6 @@ from nuguide.segmentation.outputs import (
     Outputs,
     remove_others,
     searched_mm2,
-    summary,
     write_outputs,
     write_page,
 )
@@ -35,6 +35,7 @@ from nuguide.segmentation.record import (
 )
 from nuguide.segmentation.region import Piece, Task
 from nuguide.segmentation.result import Run
+from nuguide.segmentation.summary import summary
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Region
 from nuguide.units import AskedMpp
@@ -59,6 +60,8 @@ class Settings:
         Which files there shall be.
     overwrite : bool
         Whether another run in a folder is replaced, and a run that was begun is begun anew.
+    staining : Staining
+        What is measured of the stains, and what counts as positive.
     """
 
     mpp: AskedMpp | None = None
@@ -66,6 +69,7 @@ class Settings:
     cut: Cut = field(default_factory=Cut)
     outputs: Outputs = field(default_factory=Outputs)
     overwrite: bool = False
+    staining: Staining = field(default_factory=Staining)
 
 
 def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job | Run":
@@ -92,7 +96,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         area = find_area(slide, settings.where)
         slide.forget()  # a mask of a large slide took ten times its size to make
         regions = asdict(cut) | area.configuration()
-        configuration = configuration_of(slide, model, regions)
+        configuration = configuration_of(slide, model, regions, settings.staining)
         check_folder(folder, configuration, overwrite=settings.overwrite)
         files = settings.outputs.files(slide, area.mask)
         finished = not settings.overwrite and (folder / RUN_FILE).is_file()
@@ -108,7 +112,8 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
                 remove_others(folder, files)
             remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
-        return Job(slide, folder, model, configuration, area, chosen, files, again)
+        staining = settings.staining
+        return Job(slide, folder, model, configuration, area, chosen, files, staining, again)
     except BaseException:
         slide.close()
         raise
@@ -142,6 +147,7 @@ class Job:
         area: Area,
         plan: list[Region],
         files: tuple[str, ...],
+        staining: Staining,
         why_again: str = "",
     ) -> None:
         self.slide = slide
@@ -150,6 +156,7 @@ class Job:
         self._folder, self._configuration = folder, configuration
         self._card, self._backend = model.card, model.backend
         self._area, self._plan, self._files = area, plan, files
+        self._staining = staining
         self._ledger = Ledger(folder, configuration)
         # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
         # until everything is there.
@@ -179,7 +186,7 @@ class Job:
                 return
             if region.index in self._left:
                 self.under_way += 1
-                yield Task(self.slide, region)
+                yield Task(self.slide, region, self._staining)
 
     def came_back(self) -> None:
         """Take note that a region is no longer under way, whatever became of it."""
@@ -222,11 +229,17 @@ class Job:
         painted = pyramid_of(self._folder, self._files)
         labels = canvas.labels if isinstance(canvas, ArrayCanvas) else painted
         write_outputs(
-            self._folder, self.slide, self._files, labels, self._card.types, self._area.mask
+            self._folder,
+            self.slide,
+            self._files,
+            labels,
+            self._card.types,
+            second_stain_of(self._configuration),
+            self._area.mask,
         )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
-        found = summary(self._folder) | {
+        found = summary(self._folder, self._staining.positive) | {
             "area_mm2": round(searched_mm2(self.slide, self._area.mask), 6),
             "seconds": round(tally.wall + stages["export"], 3),
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},

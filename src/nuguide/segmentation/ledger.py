@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
+from nuguide.nuclei.schema import with_later_columns
 from nuguide.segmentation.record import RUN_FILE, Configuration, differences
 from nuguide.segmentation.region import CLAIMED, Piece, no_nuclei
 
@@ -178,7 +179,8 @@ class Ledger:
         if not size:
             return no_nuclei()
         try:
-            return pq.read_table(path, page_checksum_verification=True).cast(CLAIMED)
+            nuclei = pq.read_table(path, page_checksum_verification=True)
+            return with_later_columns(nuclei, CLAIMED).cast(CLAIMED)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as fault:
             raise OutputError(
                 f"{path} cannot be read ({' '.join(str(fault).split())}); expected the nuclei of a "

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from nuguide.colours import colours_of
+from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.export.csv import write_csv
 from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
@@ -21,6 +21,7 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
+from nuguide.nuclei.schema import empty_nuclei, with_later_columns
 from nuguide.segmentation.label_files import (
     LABEL_FILES,
     TIFF_FILE,
@@ -128,6 +129,7 @@ def write_outputs(
     files: Collection[str],
     labels: NDArray[np.int32] | Path | None,
     types: Sequence[str],
+    second_stain: str,
     tissue: Tissue | None = None,
 ) -> None:
     """Write what is made of the table of nuclei and of the label map.
@@ -145,6 +147,8 @@ def write_outputs(
         None where no label map is to be written.
     types : sequence of str
         Those that the model tells apart, in its order.
+    second_stain : str
+        Name of the stain beside haematoxylin.
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
@@ -152,7 +156,7 @@ def write_outputs(
     # Nearly all of it is compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
         written = [
-            beside.submit(_write_tables, folder, slide, files, types),
+            beside.submit(_write_tables, folder, slide, files, types, second_stain),
             beside.submit(write_label_files, folder, slide, files, labels),
         ]
         draw()
@@ -160,9 +164,11 @@ def write_outputs(
             file.result()
 
 
-def _write_tables(folder: Path, slide: Slide, files: Collection[str], types: Sequence[str]) -> None:
+def _write_tables(
+    folder: Path, slide: Slide, files: Collection[str], types: Sequence[str], second_stain: str
+) -> None:
     if GEOJSON_FILE in files:
-        write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types)
+        write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types, second_stain)
     if CSV_FILE in files:
         write_csv(read_pieces(folder), folder / CSV_FILE)
 
@@ -177,10 +183,9 @@ def _picture(
     """Read what the pictures of an image need; what is returned draws them."""
     if OVERLAY_FILE in files:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["geometry", "type"])
+        nuclei = read_columns(folder, ["geometry", "type", "positivity"])
         polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
-        colour = colours_of(types)
-        colours = [colour[kind] for kind in nuclei["type"].to_pylist()] if types else None
+        colours = _outline_colours(nuclei, types)
         return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
     if not (OVERVIEW_FILE in files or TISSUE_FILE in files):
         return lambda: None
@@ -188,6 +193,14 @@ def _picture(
     thumbnail = slide.thumbnail(max(THUMBNAIL_UM, slide.mpp * max(slide.shape) / PANEL_PX))
     slide.forget()
     return lambda: _write_overview(folder, slide, files, thumbnail, tissue)
+
+
+def _outline_colours(nuclei: pa.Table, types: Sequence[str]) -> list[Rgb] | None:
+    """Return the colour of each nucleus: of its positivity, else of its type; None: all alike."""
+    if nuclei["positivity"].null_count < nuclei.num_rows:
+        return [POSITIVITY_COLOURS[each] for each in nuclei["positivity"].to_pylist()]
+    colour = colours_of(types)
+    return [colour[kind] for kind in nuclei["type"].to_pylist()] if types else None
 
 
 def _write_overview(
@@ -215,8 +228,9 @@ def write_page(
     tissue: Tissue | None = None,
 ) -> None:
     """Write the report of a folder in which all other files are; arguments as above."""
+    by = ", by positivity" if "positivity" in record["found"] else ", by type" if types else ""
     told = {
-        OVERLAY_FILE: "Outlines of the nuclei, by type" if types else "Outlines of the nuclei",
+        OVERLAY_FILE: f"Outlines of the nuclei{by}",
         OVERVIEW_FILE: "Density of nuclei",
         TISSUE_FILE: "Tissue that was looked at",
     }
@@ -242,16 +256,10 @@ def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
     """Read the nuclei of a run folder, a row group at a time; all columns, or those named."""
     with pq.ParquetFile(folder / NUCLEI_FILE) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns)
+            nuclei = with_later_columns(file.read_row_group(group, columns))
+            yield nuclei if columns is None else nuclei.select(columns)
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """Return how many nuclei a run folder holds, of each type, and their median area, um2."""
-    nuclei = pq.read_table(folder / NUCLEI_FILE, columns=["area_um2", "type"])
-    found: dict[str, Any] = {"nuclei": nuclei.num_rows}
-    if nuclei.num_rows:
-        found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
-    counts = nuclei["type"].drop_null().value_counts().to_pylist()
-    if counts:
-        found["types"] = {each["values"]: each["counts"] for each in counts}
-    return found
+def read_columns(folder: Path, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of all nuclei of a run folder."""
+    return pa.concat_tables([empty_nuclei().select(columns), *read_pieces(folder, columns)])

@@ -16,6 +16,7 @@ from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
 from nuguide.models.licence import terms_of
 from nuguide.models.model import Model
+from nuguide.nuclei.staining import Staining
 from nuguide.slides.reader import Slide
 
 RUN_FILE = "run.toml"
@@ -24,11 +25,16 @@ RUN_FILE = "run.toml"
 Configuration = dict[str, Any]
 """Everything that decides a result, as TOML and JSON can hold it."""
 
+_BEFORE = Staining().configuration()
+"""Keys that runs gained later, and what runs without them mean."""
+
 _TELLING_ONLY = ("image", "image_sha256_of", "mpp_source")
 _LIBRARIES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "pyarrow")
 
 
-def configuration_of(slide: Slide, model: Model, regions: Configuration) -> Configuration:
+def configuration_of(
+    slide: Slide, model: Model, regions: Configuration, staining: Staining
+) -> Configuration:
     """Return everything that decides a result, as it stands in ``run.toml``.
 
     Parameters
@@ -38,6 +44,8 @@ def configuration_of(slide: Slide, model: Model, regions: Configuration) -> Conf
         function is the same. Its precision is.
     regions : dict
         How the image is cut, and which part of it is looked at.
+    staining : Staining
+        What is measured of the stains, and what counts as positive.
     """
     card = model.card
     some: Configuration = {}
@@ -57,6 +65,7 @@ def configuration_of(slide: Slide, model: Model, regions: Configuration) -> Conf
         "model_mpp": card.mpp,
         "decoding": card.decoding.model_dump(),
         "regions": regions,
+        **staining.configuration(),
     }
 
 
@@ -65,7 +74,7 @@ def differences(there: Configuration, here: Configuration) -> list[str]:
 
     The same image may be named by another path; its digest is what counts.
     """
-    before, now = _flat(there), _flat(here)
+    before, now = _flat(_BEFORE | there), _flat(_BEFORE | here)
     return [
         f"{key}: there {before.get(key, 'none')!r}, here {now.get(key, 'none')!r}"
         for key in dict.fromkeys([*now, *before])

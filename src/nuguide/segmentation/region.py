@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from nuguide.models.model import Model
 from nuguide.nuclei.morphometry import measure
 from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.specks import without_specks
+from nuguide.nuclei.staining import Staining
 from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.runs import RUNS, runs_of
@@ -32,10 +34,13 @@ class Task:
         The image.
     region : Region
         One of its plan.
+    staining : Staining
+        What is measured of its stains, and what counts as positive.
     """
 
     slide: Slide
     region: Region
+    staining: Staining = field(default_factory=Staining)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,9 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             box,
             scale,
         )
-        labels, before = numbered(native, mine)
+        # Of a nucleus that the image's edge cuts, what lies inside must be large enough.
+        least_px = max(1.0, model.card.decoding.min_area_um2 / slide.mpp**2)
+        labels, before = numbered(without_specks(native), mine, least_px)
         calibration, types = model.card.calibration, None
         if maps.types is not None:
             names = np.array(model.card.classes, np.object_)
@@ -113,6 +120,7 @@ def measured(task: Task, maps: Maps | None, model: Model, watch: Stopwatch) -> P
             region=region.index,
             types=types,
             calibrated=None if calibration is None else calibration.probability,
+            staining=task.staining,
         )
         runs = runs_of(labels, (box.y, box.x))
     return Piece(nuclei.append_column(RUNS, runs), watch.seconds)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from nuguide.export.table import write_table
 from nuguide.models.card import Card
+from nuguide.nuclei.positivity import Labelling, labelling_of
+from nuguide.nuclei.schema import SCHEMA
+from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area, why_nothing
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.outputs import (
@@ -19,7 +22,6 @@ from nuguide.segmentation.outputs import (
     Outputs,
     remove_others,
     searched_mm2,
-    summary,
     write_outputs,
     write_page,
 )
@@ -32,6 +34,7 @@ from nuguide.segmentation.record import (
     record_of,
     write_record,
 )
+from nuguide.segmentation.summary import summary
 from nuguide.slides.reader import Slide
 
 
@@ -76,6 +79,13 @@ class Result:
         areas = self.nuclei["area_um2"].to_numpy()
         return float(np.median(areas)) if len(areas) else float("nan")
 
+    @cached_property
+    def labelling(self) -> Labelling | None:
+        """How many nuclei are positive; None where it was not asked."""
+        if (positive := self.configuration.get("positive")) is None:
+            return None
+        return labelling_of(self.nuclei["positivity"], positive)
+
     def save(
         self, out: str | Path, *, overwrite: bool = False, outputs: Outputs | None = None
     ) -> Path:
@@ -111,8 +121,9 @@ class Result:
         # Without run.toml the folder does not look whole, until everything else is there again.
         (folder / RUN_FILE).unlink(missing_ok=True)
         write_table([self.nuclei], folder / NUCLEI_FILE)
-        write_outputs(folder, self.slide, files, self.labels, self.card.types)
-        found = summary(folder) | {
+        second = second_stain_of(self.configuration)
+        write_outputs(folder, self.slide, files, self.labels, self.card.types, second)
+        found = summary(folder, self.configuration.get("positive", ())) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
         }
@@ -166,7 +177,8 @@ class Run:
         ``run.nuclei.to_table(columns=["area_um2"])``, ``run.nuclei.head(10)``,
         ``run.nuclei.to_batches()``.
         """
-        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE)
+        # Runs of before a column was added have it too, null in every row.
+        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE, schema=SCHEMA)
 
     @property
     def count(self) -> int:
@@ -188,6 +200,18 @@ class Run:
     def types(self) -> dict[str, int]:
         """Nuclei of each type that occurs; empty where the model tells none apart."""
         return dict(self._found.get("types", {}))
+
+    @property
+    def labelling(self) -> Labelling | None:
+        """How many nuclei are positive; None where it was not asked."""
+        told = self._found.get("positivity")
+        return None if told is None else Labelling(told["counts"])
+
+    @property
+    def labelling_of_types(self) -> dict[str, Labelling]:
+        """How many nuclei of each type are positive; empty where it was not asked."""
+        told = self._found.get("positivity", {}).get("types", {})
+        return {name: Labelling(each["counts"]) for name, each in told.items()}
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,10 @@ from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.models.registry import load
+from nuguide.nuclei.positivity import AskedThresholds
 from nuguide.nuclei.schema import empty_nuclei
+from nuguide.nuclei.stain_choice import AskedStains
+from nuguide.nuclei.staining import Staining, asked_staining
 from nuguide.segmentation.area import Area
 from nuguide.segmentation.batch import Batch
 from nuguide.segmentation.engine import LocalEngine, local_engine
@@ -44,6 +47,8 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: None = None,
 ) -> Result: ...
 
@@ -56,6 +61,8 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: str | Path,
 ) -> Run: ...
 
@@ -67,6 +74,8 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    stains: AskedStains = "he",
+    positive: AskedThresholds | None = None,
     out: str | Path | None = None,
 ) -> Result | Run:
     """Segment the nuclei of an image, in memory or into a run folder.
@@ -87,6 +96,12 @@ def segment(
         What computes the model, see ``nuguide.backends.registry``: ``torch``, ``compile``,
         ``onnx``, ``openvino``, ``bfloat16``, ``int8`` or ``auto``. None: what the model came with;
         torch.
+    stains : str, Path or Stains
+        Which are measured: ``he``, haematoxylin and eosin; ``hdab``, haematoxylin and DAB; or your
+        own, see ``nuguide.nuclei.stain_choice.asked_stains``.
+    positive : float or sequence of float, optional
+        Mean optical density of the second stain from which on a nucleus is positive, or three
+        that rise, for 1+, 2+ and 3+. Not for ``he``.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped, and makes the files that a finished run lacks from its
@@ -102,7 +117,7 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here.
+        cannot be used here, or the stains or thresholds make no sense.
     OutputError
         If ``out`` cannot be written or holds another run.
     ResolutionError
@@ -117,6 +132,7 @@ def segment(
     >>> run = nuguide.segment("slide.svs", out="out")  # doctest: +SKIP
     >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
+    staining = asked_staining(stains, positive)
     loaded = load(model)
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
@@ -128,9 +144,10 @@ def segment(
             )
         moved = on_device(loaded, device)
         scale = estimate_scale(from_array(image, UNKNOWN), moved) if mpp == "estimate" else mpp
-        return segment_slide(check_scale(from_array(image, scale), moved), moved)
+        return segment_slide(check_scale(from_array(image, scale), moved), moved, staining=staining)
     if out is not None:
-        return _segment_into(Path(image), Path(out), loaded, device, Settings(mpp))
+        settings = Settings(mpp, staining=staining)
+        return _segment_into(Path(image), Path(out), loaded, device, settings)
     slide = open_scaled(image, mpp, on_device(loaded, device))
     if slide.streams:
         slide.close()
@@ -139,7 +156,7 @@ def segment(
             f"{slide.name} is a whole slide ({width} x {height} px); expected a folder for its "
             'nuclei and labels; give it, for example out="out"'
         )
-    return segment_slide(slide, on_device(loaded, device))
+    return segment_slide(slide, on_device(loaded, device), staining=staining)
 
 
 def _segment_into(image: Path, folder: Path, model: Model, device: str, settings: Settings) -> Run:
@@ -164,6 +181,7 @@ def segment_slide(
     *,
     cut: Cut | None = None,
     progress: Progress | None = None,
+    staining: Staining | None = None,
 ) -> Result:
     """Segment an image that lies in memory, nuclei and labels too.
 
@@ -177,13 +195,17 @@ def segment_slide(
         How the image is cut into regions; rounded up to the model's grid.
     progress : callable, optional
         See ``Progress``.
+    staining : Staining, optional
+        What is measured of the stains, and what counts as positive; None: haematoxylin and eosin.
     """
     start = time.perf_counter()
     cut = cut_for(model, cut)
     regions = plan(slide, model, cut)
+    staining = staining or Staining()
     pieces: list[pa.Table] = []
     found = 0
-    for computed in LocalEngine(model).compute(Task(slide, region) for region in regions):
+    tasks = (Task(slide, region, staining) for region in regions)
+    for computed in LocalEngine(model).compute(tasks):
         if isinstance(computed.outcome, Exception):
             raise computed.outcome
         if progress is not None:
@@ -195,6 +217,7 @@ def segment_slide(
     canvas = ArrayCanvas(slide.shape)
     joined = join(zip(regions, pieces, strict=True), slide.mpp / model.card.mpp, canvas)
     nuclei = pa.concat_tables([empty_nuclei(), *joined])
-    configuration = configuration_of(slide, model, asdict(cut) | Area().configuration())
+    cut_and_area = asdict(cut) | Area().configuration()
+    configuration = configuration_of(slide, model, cut_and_area, staining)
     seconds = time.perf_counter() - start
     return Result(nuclei, canvas.labels, slide, model.card, seconds, configuration, model.backend)

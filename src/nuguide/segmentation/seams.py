@@ -167,8 +167,10 @@ def _within(
 
 
 @compiled
-def numbered(labels: Labels, keep: NDArray[np.bool_]) -> tuple[Labels, NDArray[np.int64]]:
-    """Keep some nuclei and number those of them that have pixels 1 .. n.
+def numbered(
+    labels: Labels, keep: NDArray[np.bool_], least_px: float = 1
+) -> tuple[Labels, NDArray[np.int64]]:
+    """Keep some nuclei and number those of them that are large enough 1 .. n.
 
     Parameters
     ----------
@@ -176,6 +178,8 @@ def numbered(labels: Labels, keep: NDArray[np.bool_]) -> tuple[Labels, NDArray[n
         (H, W) int32, 0 = background.
     keep : ndarray
         (m + 1,) bool by label; the background is not looked at.
+    least_px : float
+        Fewest pixels, at least 1, of a nucleus that is kept.
 
     Returns
     -------
@@ -187,11 +191,11 @@ def numbered(labels: Labels, keep: NDArray[np.bool_]) -> tuple[Labels, NDArray[n
     numbers = np.zeros(keep.size, np.int32)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
-            numbers[labels[y, x]] = 1
+            numbers[labels[y, x]] += 1
     before = np.zeros(keep.size, np.int64)
     count = numbers[0] = 0
     for label in range(1, keep.size):
-        if numbers[label] and keep[label]:
+        if numbers[label] >= least_px and keep[label]:
             count += 1
             before[count] = label
             numbers[label] = count

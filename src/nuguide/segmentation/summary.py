@@ -1,0 +1,44 @@
+"""What a run found, in a few numbers: nuclei, types, and how many are positive."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from nuguide.nuclei.positivity import labelling_of
+from nuguide.segmentation.outputs import read_columns
+
+
+def summary(folder: Path, positive: Sequence[float] = ()) -> dict[str, Any]:
+    """Return what a run folder holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``NUCLEI_FILE``.
+    positive : sequence of float
+        The run's thresholds, see ``nuguide.nuclei.positivity``.
+
+    Returns
+    -------
+    dict
+        How many nuclei there are, of each type, their median area, um2; and, where there are
+        thresholds, how many are positive, of all and of each type.
+    """
+    nuclei = read_columns(folder, ["area_um2", "type", "positivity"])
+    found: dict[str, Any] = {"nuclei": nuclei.num_rows}
+    if nuclei.num_rows:
+        found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
+    counts = nuclei["type"].drop_null().value_counts().to_pylist()
+    if counts:
+        found["types"] = {each["values"]: each["counts"] for each in counts}
+    if positive:
+        found["positivity"] = labelling_of(nuclei["positivity"], positive).told()
+        of_types = {}
+        for name in found.get("types", {}):
+            classes = nuclei.filter(pc.equal(nuclei["type"], name))["positivity"]
+            of_types[name] = labelling_of(classes, positive).told()
+        found["positivity"] |= {"types": of_types} if of_types else {}
+    return found
