@@ -8,7 +8,8 @@ import pytest
 from nuguide.errors import OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.batch import plan_batch
-from nuguide.segmentation.job import Settings, begin
+from nuguide.segmentation.job import Job, Settings, begin
+from nuguide.segmentation.ledger import Ledger
 from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.place import check_place
 from nuguide.segmentation.run import segment
@@ -98,3 +99,43 @@ def test_nothing_is_written_into_an_image_that_is_a_folder(picture: Path, tmp_pa
 
 def test_other_folders_beside_and_below_the_images_may_be_written(picture: Path) -> None:
     check_place([picture], [picture.parent / "out", picture.parent.parent / "out"])
+
+
+def test_nothing_is_replaced_while_another_run_writes_there(
+    model: Model, picture: Path, out: Path
+) -> None:
+    result = segment(picture, 0.5, model=model)
+    result.save(out, outputs=Outputs("zarr", csv=True))
+
+    def there() -> dict[str, bytes]:
+        files = (path for path in out.rglob("*") if path.is_file())
+        return {str(path): path.read_bytes() for path in files if "ledger" not in path.name}
+
+    again = Settings(0.4, overwrite=True)
+    with Ledger(out, result.configuration):
+        (out / "fragments" / "0000000.parquet").write_text("nuclei")
+        before = there()
+        for replace in (
+            lambda: begin(picture, out, model, again),
+            lambda: result.save(out, overwrite=True),
+            lambda: result.save(out),
+        ):
+            with pytest.raises(OutputError, match="being written by another run"):
+                replace()
+            assert there() == before
+    begun = begin(picture, out, model, again)
+    assert isinstance(begun, Job)
+    assert begun.done == 0
+    begun.close()
+    assert not {"labels.ome.zarr", "nuclei.csv", "run.toml"} & {path.name for path in out.iterdir()}
+    assert not list((out / "fragments").iterdir())
+
+
+def test_a_run_that_is_saved_anew_leaves_no_ledger(model: Model, picture: Path, out: Path) -> None:
+    (out / "ledger.sqlite").write_bytes(b"no database at all" * 100)
+    result = segment(picture, 0.5, model=model)
+    with pytest.raises(OutputError, match="is damaged"):
+        result.save(out)
+    result.save(out, overwrite=True)
+    assert (out / "run.toml").exists()
+    assert not {"ledger.sqlite", "fragments"} & {path.name for path in out.iterdir()}

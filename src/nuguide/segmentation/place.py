@@ -1,13 +1,14 @@
-"""Where a run may be written: not over an image, and not among the images."""
+"""Where a run may be written: not over an image or among the images, and one run at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 from nuguide.errors import OutputError
-from nuguide.segmentation.ledger import FRAGMENTS_FOLDER, LEDGER_FILE
-from nuguide.segmentation.outputs import KNOWN_FILES
-from nuguide.segmentation.record import RUN_FILE
+from nuguide.files import unwritable
+from nuguide.segmentation.ledger import FRAGMENTS_FOLDER, LEDGER_FILE, Ledger, is_run
+from nuguide.segmentation.outputs import KNOWN_FILES, remove_others
+from nuguide.segmentation.record import RUN_FILE, Configuration
 from nuguide.slides.finding import own_folder
 
 _WRITTEN = (*KNOWN_FILES, RUN_FILE, LEDGER_FILE, FRAGMENTS_FOLDER)
@@ -58,6 +59,49 @@ def check_place(images: Iterable[Path], folders: Iterable[Path]) -> None:
         for path in (folder / name for name in _WRITTEN):
             if lost := held.get(known(path)):
                 raise _refused(f"{path} would be replaced, where the image {lost} lies")
+
+
+def claim(
+    folder: Path, configuration: Configuration, files: Sequence[str], *, overwrite: bool
+) -> Ledger:
+    """Take a folder for a run: from here on it does not look whole, until all is written.
+
+    Nothing is removed before the ledger is open, which keeps others out.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    configuration : dict
+        Everything that decides the result.
+    files : sequence of str
+        Those that the run will write.
+    overwrite : bool
+        Whether what another run did or wrote there goes.
+
+    Returns
+    -------
+    Ledger
+        To be closed and removed at the end.
+
+    Raises
+    ------
+    OutputError
+        If another run writes there, or what lies there cannot be removed.
+    """
+    # Files of those names in a folder without a run are somebody's own.
+    replaced = overwrite and is_run(folder)
+    ledger = Ledger(folder, configuration, anew=overwrite)
+    try:
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        if replaced:
+            remove_others(folder, files)
+    except BaseException as fault:
+        ledger.close()
+        if isinstance(fault, OSError):
+            raise unwritable(folder / RUN_FILE, fault) from fault
+        raise
+    return ledger
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:
