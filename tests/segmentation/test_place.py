@@ -7,7 +7,7 @@ import pytest
 
 from nuguide.errors import OutputError
 from nuguide.models.model import Model
-from nuguide.segmentation.batch import plan_batch
+from nuguide.segmentation.batch_plan import plan_batch
 from nuguide.segmentation.job import Job, Settings, begin
 from nuguide.segmentation.ledger import Ledger
 from nuguide.segmentation.outputs import Outputs

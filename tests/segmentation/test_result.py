@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
-from nuguide.segmentation.batch import plan_batch
 from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.record import RUN_FILE, read_record, write_record
 from nuguide.segmentation.run import segment
@@ -225,10 +224,3 @@ def test_a_locked_folder_is_refused_before_work(
     monkeypatch.setattr("nuguide.segmentation.job.plan", work)
     with pytest.raises(OutputError, match="Permission denied"):
         segment(picture, 0.5, model=model, out=tmp_path / "out")
-
-
-def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
-    images = [Path("a/x.png"), Path("b/x.png"), Path("x-1.tif"), Path("y.png"), Path("X.jpg")]
-    folders = [folder.name for _, folder in plan_batch(images, tmp_path)]
-    assert folders == ["x-2", "x-3", "x-1", "y", "X-4"]
-    assert plan_batch(images[:1], tmp_path) == [(images[0], tmp_path)]
