@@ -56,6 +56,15 @@ def test_the_card_gets_the_calibration_and_nuclei_their_probability(
     )
 
 
+def test_no_image_is_replaced_by_a_figure(folder: Path, monkeypatch, capsys, tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.png").write_text("an image")
+    assert run(monkeypatch, folder, "somewhere", data, "--figure", data / "a.png") == 2
+    assert "would replace what is read" in capsys.readouterr().err
+    assert (data / "a.png").read_text() == "an image"
+
+
 def test_a_check_changes_nothing(folder: Path, monkeypatch, capsys):
     before = (folder / "model.toml").read_bytes()
     assert run(monkeypatch, folder, "somewhere", "--split", "test", "--check") == 0

@@ -59,6 +59,18 @@ def test_a_figure_of_unknown_format_is_refused_before_the_work(tmp_path):
         compare([tmp_path / "absent.json"], figure=tmp_path / "forest.jpg")
 
 
+@pytest.mark.parametrize("option", ["json", "html", "figure"])
+def test_no_input_is_replaced(files, tmp_path, option):
+    link = tmp_path / "link.svg"
+    link.hardlink_to(files[1])
+    before = files[1].read_bytes()
+    targets = [link] if option == "figure" else [files[1], link]
+    for target in targets:
+        with pytest.raises(OutputError, match="would replace what is read"):
+            compare(files, **{option: target})
+    assert files[1].read_bytes() == before
+
+
 def test_a_file_that_is_missing_is_named(files, tmp_path):
     with pytest.raises(InputError, match=r"absent\.json cannot be read"):
         compare([*files, tmp_path / "absent.json"])

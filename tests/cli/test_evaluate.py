@@ -55,6 +55,28 @@ def test_protocols_are_those_of_the_evaluation():
     assert set(get_args(verb.Protocol)) == set(PROTOCOLS)
 
 
+@pytest.mark.parametrize("option", ["json", "html"])
+def test_no_image_is_replaced_by_scores(folder, option):
+    image = folder / "images" / "a.png"
+    before = image.read_bytes()
+    with pytest.raises(OutputError, match="would replace what is read"):
+        verb.evaluate("fake", folder, split="all", mpp="0.5", **{option: image})
+    assert image.read_bytes() == before
+
+
+def test_no_card_is_replaced_by_scores(folder, tmp_path):
+    card = tmp_path / "model.toml"
+    card.touch()
+    with pytest.raises(OutputError, match="would replace what is read"):
+        verb.evaluate(str(tmp_path), folder, split="all", mpp="0.5", json=card)
+
+
+def test_scores_in_the_folder_of_the_data_may_be_replaced(folder):
+    for _ in range(2):
+        verb.evaluate("fake", folder, split="all", mpp="0.5", json=folder / "scores.json")
+    assert json.loads((folder / "scores.json").read_text())["data"] == "tissue"
+
+
 def test_scores_are_printed_and_written(folder, tmp_path, capsys):
     target = tmp_path / "scores.json"
     verb.evaluate("fake", folder, split="all", mpp="0.5", json=target)

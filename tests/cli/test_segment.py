@@ -147,11 +147,44 @@ def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_pat
     assert "2 of 2 images done" in ran.out
 
 
+def test_one_image_of_several_goes_on_in_its_own_folder(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "summary.csv.png", tmp_path / "out"
+    other.write_bytes(picture.read_bytes())
+    asked = ["--mpp", 0.5, "-o", out]
+    assert run(picture, other, *asked).code == 0
+    ran = run(other, *asked)
+    assert "(done before)" in ran.out
+    assert f"1 of 1 images done, in {out}; summary.csv has a row for each" in ran.out
+    folders = ["picture", "summary.csv", "summary.csv-1"]
+    assert sorted(path.name for path in out.iterdir()) == folders
+    assert run(picture, "--mpp", 0.4, "-o", out, "--overwrite").code == 0
+    assert sorted(path.name for path in out.iterdir()) == folders
+    with (out / "summary.csv").open(newline="") as file:
+        rows = {Path(row["image"]).name: row["mpp_um_per_px"] for row in csv.DictReader(file)}
+    assert rows == {"picture.png": "0.4", "summary.csv.png": "0.5"}
+
+
+def test_several_images_are_not_put_into_the_folder_of_one(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other.png", tmp_path / "out"
+    other.write_bytes(picture.read_bytes())
+    assert run(picture, "--mpp", 0.5, "-o", out).code == 0
+    for options in ((), ("--overwrite",)):
+        ran = run(picture, other, "--mpp", 0.5, "-o", out, *options)
+        refused(ran, "holds the run of one image", "name another")
+    assert sorted(path.name for path in out.iterdir()) == RUN_FILES
+
+
 def test_nothing_is_written_among_the_images(run: Run, picture: Path) -> None:
     before = sorted(picture.parent.iterdir())
     ran = run(picture.parent, "--mpp", 0.5, "-o", picture.parent / ".." / picture.parent.name)
     assert ran.code == 2
     assert "is the folder of the images" in ran.err
+    refused(run(picture, "--mpp", 0.5, "-o", picture.parent), "is the folder of the images")
+    refused(run(picture, "--mpp", 0.5, "-o", picture), "picture.png is the image itself")
     assert sorted(picture.parent.iterdir()) == before
 
 
@@ -382,9 +415,11 @@ def test_overwriting_leaves_and_lists_no_file_of_the_run_before(
 def test_overwriting_spares_files_that_no_run_wrote(
     run: Run, picture: Path, tmp_path: Path
 ) -> None:
-    mine = tmp_path / "labels.tif"
+    out = tmp_path / "out"
+    out.mkdir()
+    mine = out / "labels.tif"
     mine.write_text("mine")
-    ran = run(picture, "--mpp", 0.5, "-o", tmp_path, "--overwrite", "--labels", "none")
+    ran = run(picture, "--mpp", 0.5, "-o", out, "--overwrite", "--labels", "none")
     assert ran.code == 0
     assert mine.read_text() == "mine"
     assert "labels.tif" not in ran.out

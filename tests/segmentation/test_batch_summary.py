@@ -74,3 +74,30 @@ def test_what_is_positive_has_its_columns(tmp_path: Path) -> None:
     for row in rows[1:]:
         assert (row["positive_percent"], row["h_score"]) == ("", "")
     assert list(rows[0])[-1] == "error"
+
+
+def test_rows_of_other_images_stay_while_their_folders_do(tmp_path: Path) -> None:
+    path = tmp_path / "summary.csv"
+    for name in ("a", "b", "gone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.toml").touch()
+    failed = Ended(Path("bad.png"), InputError("bad.png is damaged"))
+    done = {name: Ended(Path(f"{name}.png"), run(name, {"round": 3}, 0.5)) for name in "ab"}
+    gone = Ended(Path("gone.png"), run("gone", {"long": 1}, 0.5))
+    write_summary([*done.values(), gone, failed], path)
+    (tmp_path / "gone" / "run.toml").unlink()
+    write_summary([Ended(Path("b.png").resolve(), run("b", {"flat": 2}, 0.5))], path)
+    with path.open(newline="") as file:
+        rows = {Path(row["image"]).name: row for row in csv.DictReader(file)}
+    assert list(rows) == ["b.png", "a.png", "bad.png"]  # by path
+    assert [rows["a.png"][f"nuclei_{kind}"] for kind in ("round", "flat")] == ["3", ""]
+    assert [rows["b.png"][f"nuclei_{kind}"] for kind in ("round", "flat")] == ["", "2"]
+    assert rows["bad.png"]["error"] == "bad.png is damaged"
+
+
+def test_a_table_of_somebodys_own_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "summary.csv"
+    path.write_bytes(b"image,folder\n\xff,a\n")
+    write_summary([Ended(Path("a.png"), run("a", {}, 0.5))], path)
+    with path.open(newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["a.png"]

@@ -93,21 +93,38 @@ def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
         Ledger(tmp_path, CONFIGURATION)
 
 
+def test_a_ledger_is_begun_anew_only_by_whom_it_lets_in(tmp_path: Path, nuclei: pa.Table) -> None:
+    other = {**CONFIGURATION, "mpp": 0.5}
+    with Ledger(tmp_path, CONFIGURATION) as ledger:
+        ledger.add(0, Piece(nuclei), wall=0.0)
+        with pytest.raises(OutputError, match="being written by another run"):
+            Ledger(tmp_path, other, anew=True)
+        assert ledger.nuclei(0).equals(nuclei)
+    with Ledger(tmp_path, other, anew=True) as anew:
+        assert anew.done() == {}
+        assert not list((tmp_path / FRAGMENTS_FOLDER).iterdir())
+    Ledger(tmp_path, other).close()
+
+
 @pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 50])
 def test_a_damaged_ledger_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LEDGER_FILE).write_bytes(content)
     with pytest.raises(OutputError, match=r"is damaged.*--overwrite"):
         Ledger(tmp_path, CONFIGURATION)
+    with Ledger(tmp_path, CONFIGURATION, anew=True) as ledger:
+        assert ledger.done() == {}
 
 
-def test_a_ledger_of_another_make_is_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("configuration", ["not json", "3", "[]"])
+def test_a_ledger_of_another_make_is_damaged(tmp_path: Path, configuration: str) -> None:
     rows = sqlite3.connect(tmp_path / LEDGER_FILE)
-    rows.execute("CREATE TABLE run (configuration TEXT)")
-    rows.execute("INSERT INTO run VALUES ('not json')")
+    rows.execute("CREATE TABLE run (configuration TEXT, more TEXT)")
+    rows.execute("INSERT INTO run VALUES (?, '')", (configuration,))
     rows.commit()
     rows.close()
-    with pytest.raises(OutputError, match="is damaged"):
+    with pytest.raises(OutputError, match=r"is damaged.*--overwrite"):
         Ledger(tmp_path, CONFIGURATION)
+    Ledger(tmp_path, CONFIGURATION, anew=True).close()
 
 
 def test_a_fragment_that_cannot_be_written_is_not_done(

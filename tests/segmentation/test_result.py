@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
-from nuguide.segmentation.batch import plan_batch
 from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.record import RUN_FILE, check_folder, read_record, write_record
 from nuguide.segmentation.run import segment
@@ -159,25 +158,26 @@ def test_positive_nuclei_of_an_empty_image(model: Model, tmp_path: Path) -> None
 def test_a_run_of_before_there_was_a_choice_of_stains_is_one_of_h_and_e(
     model: Model, picture: Path, tmp_path: Path
 ) -> None:
-    segment(picture, 0.5, model=model, out=tmp_path)
-    nuclei = pyarrow.parquet.read_table(tmp_path / "nuclei.parquet")
+    out = tmp_path / "out"
+    segment(picture, 0.5, model=model, out=out)
+    nuclei = pyarrow.parquet.read_table(out / "nuclei.parquet")
     older = nuclei.drop_columns(["second_stain_od_mean", "positivity"])
-    pyarrow.parquet.write_table(older, tmp_path / "nuclei.parquet")
-    record = read_record(tmp_path)
+    pyarrow.parquet.write_table(older, out / "nuclei.parquet")
+    record = read_record(out)
     del record["configuration"]["stains"]
-    write_record(tmp_path, record)
+    write_record(out, record)
     for name in ("nuclei.geojson.gz", "overlay.png", "report.html"):
-        (tmp_path / name).unlink()
-    again = segment(picture, 0.5, model=model, out=tmp_path)
+        (out / name).unlink()
+    again = segment(picture, 0.5, model=model, out=out)
     assert again.resumed
     assert RUN_FILE in again.files
     assert len(again.made) == 3
-    assert b"Eosin OD mean" not in gzip.decompress((tmp_path / "nuclei.geojson.gz").read_bytes())
+    assert b"Eosin OD mean" not in gzip.decompress((out / "nuclei.geojson.gz").read_bytes())
     table = again.nuclei.to_table()
     assert table.column_names == nuclei.column_names
     assert table["second_stain_od_mean"].null_count == 96
     with pytest.raises(OutputError, match=r"stains.second: there 'Eosin', here 'DAB'.*overwrite"):
-        segment(picture, 0.5, model=model, stains="hdab", out=tmp_path)
+        segment(picture, 0.5, model=model, stains="hdab", out=out)
 
 
 def test_a_run_cut_short_does_not_look_whole(
@@ -224,13 +224,6 @@ def test_a_locked_folder_is_refused_before_work(
     monkeypatch.setattr("nuguide.segmentation.job.plan", work)
     with pytest.raises(OutputError, match="Permission denied"):
         segment(picture, 0.5, model=model, out=tmp_path / "out")
-
-
-def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
-    images = [Path("a/x.png"), Path("b/x.png"), Path("x-1.tif"), Path("y.png"), Path("X.jpg")]
-    folders = [folder.name for _, folder in plan_batch(images, tmp_path)]
-    assert folders == ["x-2", "x-3", "x-1", "y", "X-4"]
-    assert plan_batch(images[:1], tmp_path) == [(images[0], tmp_path)]
 
 
 @pytest.mark.parametrize("text", ["[configuration", f"a = {'1' * 5000}"])

@@ -23,6 +23,15 @@ def test_images_are_found_in_order(tmp_path: Path) -> None:
     assert names == ["z.png", "a.tif", "b.PNG", "c.jpeg", "d.SVS", "e.ndpi", "f.ome.zarr"]
 
 
+def test_no_file_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.png").touch()
+    (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "c.png").touch()
+    monkeypatch.chdir(tmp_path)
+    named = [Path("b.png"), tmp_path / "b.png", Path("a.png"), tmp_path]
+    assert find_images(named) == [Path("b.png"), tmp_path / "c.png"]
+
+
 def test_a_folder_that_is_an_image_is_one_image(tmp_path: Path) -> None:
     zarr = write_ome_zarr(tmp_path / "t.zarr", RGB, factors=(1,), version="0.4")
     dicom = tmp_path / "dicom"

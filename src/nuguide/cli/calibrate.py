@@ -51,7 +51,7 @@ def calibrate(
     from nuguide.segmentation.run import on_device
 
     if figure is not None:
-        check_target(figure, FIGURE_SUFFIXES)
+        check_target(figure, FIGURE_SUFFIXES, data)
     if not check:
         refuse_embedded(model)
     loaded = on_device(load(model), "auto")

@@ -41,7 +41,7 @@ def compare(
 
     for target, suffixes in ((json, ()), (html, ()), (figure, (".svg", ".png"))):
         if target is not None:
-            check_target(target, suffixes)
+            check_target(target, suffixes, files)
     comparison = compare_scores(
         [read_scores(path) for path in files], [str(path) for path in files]
     )

@@ -65,12 +65,13 @@ def evaluate(
         score_table,
     )
     from nuguide.evaluation.types import why_not_scored
+    from nuguide.models.checkpoint import MODEL_FILES
     from nuguide.models.registry import load
     from nuguide.segmentation.run import on_device
 
     for target in (json, html):
         if target is not None:
-            check_target(target)
+            check_target(target, inputs=[data, *(Path(model) / name for name in MODEL_FILES)])
     scale = None if mpp is None else checked_mpp(mpp)
     samples = open_dataset(data, split, scale)
     loaded = on_device(with_backend(load(model), backend), "auto")

@@ -176,7 +176,8 @@ def segment(
     from nuguide.models.registry import load
     from nuguide.nuclei.staining import asked_staining
     from nuguide.segmentation.area import Where
-    from nuguide.segmentation.batch import Batch, plan_batch
+    from nuguide.segmentation.batch import Batch
+    from nuguide.segmentation.batch_plan import plan_batch
     from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
     from nuguide.segmentation.job import Settings, begin
     from nuguide.segmentation.outputs import Outputs
@@ -190,7 +191,6 @@ def segment(
         overwrite=overwrite,
         staining=asked_staining(stains, positive),
     )
-    _refuse_own_folder(inputs, out)
     pairs = plan_batch(find_images(inputs), out)
     loaded = load(model)
     if commercial_ok:
@@ -216,24 +216,14 @@ def segment(
                 failed += 1
             elif not as_json:
                 _report(ended.image, ended.outcome)
-    if len(pairs) > 1 and failed < len(pairs):
+    side_by_side = [folder for _, folder in pairs] != [out]
+    if side_by_side and failed < len(pairs):
         write_summary(every, out / SUMMARY_FILE)
-    if len(pairs) > 1 and not as_json:
+    if side_by_side and not as_json:
         table = f"; {SUMMARY_FILE} has a row for each" if failed < len(pairs) else ""
         typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}{table}")
     if failed:
         raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
-
-
-def _refuse_own_folder(inputs: list[Path], out: Path) -> None:
-    """Refuse to write among the images of a folder: the next run would take pictures for images."""
-    from nuguide.errors import InputError
-
-    if out.resolve() in [path.resolve() for path in inputs]:
-        raise InputError(
-            f"-o {out} is the folder of the images; expected another place for what is made of "
-            "them; name a folder of its own"
-        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What an evaluation found, and the JSON file that keeps it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ MAX_BYTES = 64 << 20
 
 ORIGINS = "patients or slides, each with all its images"
 """What is drawn again where several images share an origin, in words."""
+
+_NO_DATA = (".json", ".html", ".svg")
+"""Results that may be replaced in the folder of a data set, as no data set has such files."""
 
 _ABOUT_AN_IMAGE = {"name", "origin"}
 
@@ -154,14 +158,23 @@ def write_json(scores: Scores, path: Path) -> None:
         aside.write_text(as_json(scores), encoding="utf-8")
 
 
-def check_target(path: Path, suffixes: tuple[str, ...] = ()) -> None:
+def check_target(path: Path, suffixes: tuple[str, ...] = (), inputs: Iterable[Path] = ()) -> None:
     """Refuse a place for a result before the work is done, not after it.
+
+    Parameters
+    ----------
+    path : Path
+        Where the result is to be written.
+    suffixes : tuple of str
+        One of which it has to end in; empty: any.
+    inputs : iterable of Path
+        Files and folders of data sets that are read, or are not there.
 
     Raises
     ------
     OutputError
-        If the folder is missing, ``path`` is itself a folder, or it does not end in one of
-        ``suffixes``.
+        If the folder is missing, ``path`` is itself a folder, does not end in one of ``suffixes``,
+        or is among ``inputs`` or may be a file of such a folder.
     """
     if not path.parent.is_dir() or path.is_dir():
         raise OutputError(
@@ -173,6 +186,19 @@ def check_target(path: Path, suffixes: tuple[str, ...] = ()) -> None:
             f"{path} ends in {path.suffix or 'nothing'!r}; expected {' or '.join(suffixes)}; "
             "name another file"
         )
+    if path.exists() and any(_read(path, given) for given in inputs):
+        raise OutputError(
+            f"{path} would replace what is read; expected a file of its own for the result; name "
+            "another file"
+        )
+
+
+def _read(path: Path, given: Path) -> bool:
+    """Tell whether a file is read where ``given`` is, a file or the folder of a data set."""
+    if given.is_file():
+        return path.samefile(given)
+    inside = given.resolve() in path.resolve().parents
+    return inside and path.suffix.lower() not in _NO_DATA
 
 
 class _Part(BaseModel):

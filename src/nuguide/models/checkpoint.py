@@ -25,7 +25,7 @@ from nuguide.models.model import Model, NamedGuide
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network
 
-WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.toml"
+MODEL_FILES = WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.toml"
 
 MAX_WEIGHT_BYTES = 4 << 30
 """Largest weight file that is read."""
@@ -113,7 +113,7 @@ def refuse_existing(folder: Path) -> None:
     OutputError
         If it has one of the two files.
     """
-    for name in (WEIGHTS_FILE, CARD_FILE):
+    for name in MODEL_FILES:
         if (folder / name).exists():
             raise OutputError(
                 f"{folder} holds a model already ({name}); expected a folder without one; "

@@ -1,7 +1,7 @@
 """Many images through one engine: a folder for each; one that fails does not stop the others."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,41 +12,6 @@ from nuguide.segmentation.job import Job
 from nuguide.segmentation.region import Task
 from nuguide.segmentation.result import Run
 from nuguide.slides.reader import Slide
-
-
-def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Pair each image with its run folder.
-
-    One image gets ``out`` itself. Several get ``out/<stem>`` each; images of equal stems get
-    ``<stem>-1``, ``<stem>-2`` and so on, in the order given.
-
-    Examples
-    --------
-    >>> [folder.name for _, folder in plan_batch([Path("a.png"), Path("a.tif")], Path("out"))]
-    ['a-1', 'a-2']
-    """
-    if len(images) == 1:
-        return [(images[0], out)]
-    # Stems may differ by case alone, which not every file system keeps apart.
-    shared = Counter(image.stem.lower() for image in images)
-    taken = {image.stem.lower() for image in images if shared[image.stem.lower()] == 1}
-    numbered: Counter[str] = Counter()
-    pairs = []
-    for image in images:
-        name, stem = image.stem, image.stem.lower()
-        if shared[stem] > 1:
-            name = _next_free(image.stem, numbered, taken)
-        pairs.append((image, out / name))
-    return pairs
-
-
-def _next_free(stem: str, numbered: Counter[str], taken: set[str]) -> str:
-    while True:
-        numbered[stem.lower()] += 1
-        name = f"{stem}-{numbered[stem.lower()]}"
-        if name.lower() not in taken:
-            taken.add(name.lower())
-            return name
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One table over the images of a command: what was found in each, a row each."""
+"""One table over the images in a folder: what was found in each, a row each."""
 
 import csv
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 from nuguide.errors import NuguideError
 from nuguide.files import replacing
 from nuguide.segmentation.batch import Ended
+from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.result import Run
 
 SUMMARY_FILE = "summary.csv"
@@ -31,6 +32,8 @@ nuclei were asked for, ``positive_percent``, ``h_score`` and ``positive_percent_
 def write_summary(ended: Sequence[Ended], path: Path) -> None:
     """Write a table of images, in the order of their paths.
 
+    Rows of other images, whose folders are still there, are kept of a table that is there already.
+
     Parameters
     ----------
     ended : sequence of Ended
@@ -43,12 +46,51 @@ def write_summary(ended: Sequence[Ended], path: Path) -> None:
     OutputError
         If ``path`` cannot be written.
     """
-    rows = [_row(each) for each in sorted(ended, key=lambda each: str(each.image))]
+    rows = [_row(each) for each in ended]
+    rows = sorted([*_others(path, rows), *rows], key=lambda row: str(row["image"]))
     types = sorted({name for row in rows for name in row if name not in COLUMNS})
     with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [*COLUMNS[:-1], *types, COLUMNS[-1]], restval="")
         table.writeheader()
         table.writerows(rows)
+
+
+def folders_in(out: Path) -> dict[Path, str]:
+    """Return the images whose runs lie side by side in a folder, and the name of each one's own.
+
+    Empty if the folder holds no table that ``write_summary`` wrote.
+    """
+    rows = _read(out / SUMMARY_FILE)
+    return {Path(row["image"]).resolve(): _name(row) for row in rows if row["folder"]}
+
+
+def _others(path: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Read the rows of images that are not among ``rows``; of failures, too."""
+    images = {Path(row["image"]).resolve() for row in rows}
+    folders = {_name(row) for row in rows if "folder" in row}
+    return [
+        row
+        for row in _read(path)
+        if Path(row["image"]).resolve() not in images and _name(row) not in folders
+    ]
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """Read a table, less what lies there no more; empty if it is somebody's own."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file, restkey="", restval="")
+            if not {*COLUMNS} <= {*(table.fieldnames or ())}:
+                return []
+            rows = [{name: row[name] for name in table.fieldnames or ()} for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+    return [row for row in rows if not row["folder"] or is_run(path.parent / _name(row))]
+
+
+def _name(row: dict[str, Any]) -> str:
+    """Return the name of an image's own folder, which lies beside the table wherever that is."""
+    return Path(row.get("folder", "")).name.removeprefix("..")
 
 
 def _row(ended: Ended) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.finished import complete, why_again
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.label_files import opened_canvas, pyramid_of
-from nuguide.segmentation.ledger import Ledger, is_run, remove_ledger, sweep
+from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
-    remove_others,
     searched_mm2,
     write_outputs,
     write_page,
 )
+from nuguide.segmentation.place import check_place, claim
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import (
     RUN_FILE,
@@ -85,8 +85,10 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     InputError
         If the image cannot be read.
     OutputError
-        If the folder cannot be written or holds another run: before any work is done.
+        If the folder cannot be written, holds another run, or writing there would spoil the image:
+        before any work is done.
     """
+    check_place([image], [folder])
     slide = open_scaled(image, settings.mpp, model)
     try:
         cut = cut_for(model, settings.cut)
@@ -103,14 +105,12 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
             remove_ledger(folder)  # the run may have been stopped just before it did
             slide.close()
             return Run(folder, (*files, RUN_FILE), resumed=True, made=made)
-        if settings.overwrite:
-            # Files of those names in a folder without a run are somebody's own.
-            if is_run(folder):
-                remove_others(folder, files, slide.path)
-            remove_ledger(folder)
         chosen = plan(slide, model, cut, area.mask)
+        ledger = claim(folder, configuration, files, overwrite=settings.overwrite)
         staining = settings.staining
-        return Job(slide, folder, model, configuration, area, chosen, files, staining, again)
+        return Job(
+            slide, folder, model, ledger, configuration, area, chosen, files, staining, again
+        )
     except BaseException:
         slide.close()
         raise
@@ -140,6 +140,7 @@ class Job:
         slide: Slide,
         folder: Path,
         model: Model,
+        ledger: Ledger,
         configuration: Configuration,
         area: Area,
         plan: list[Region],
@@ -154,12 +155,9 @@ class Job:
         self._card, self._backend = model.card, model.backend
         self._area, self._plan, self._files = area, plan, files
         self._staining = staining
-        self._ledger = Ledger(folder, configuration)
-        # The ledger is ours: nobody else is writing. From here on the folder does not look whole,
-        # until everything is there.
-        (folder / RUN_FILE).unlink(missing_ok=True)
-        sweep(folder)
-        done = self._ledger.done()
+        self._ledger = ledger
+        sweep(folder)  # the ledger is ours: nobody else is writing
+        done = ledger.done()
         self.nuclei = sum(done.values())
         self._left = {region.index for region in plan if region.index not in done}
         self._last = time.perf_counter()

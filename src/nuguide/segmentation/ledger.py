@@ -66,39 +66,69 @@ class Ledger:
         The run folder; made if missing.
     configuration : dict
         Everything that decides the result.
+    anew : bool
+        Whether what is done is forgotten, of whatever run it is.
 
     Raises
     ------
     OutputError
         If the folder cannot be written, another process is writing to it, or what lies there is
-        another run or damaged.
+        another run or damaged and is not to be begun anew.
     """
 
-    def __init__(self, folder: Path, configuration: Configuration) -> None:
+    def __init__(self, folder: Path, configuration: Configuration, *, anew: bool = False) -> None:
         self._path = folder / LEDGER_FILE
         self._fragments = folder / FRAGMENTS_FOLDER
         make_folder(self._fragments)
         with self._faults():
-            # Every statement is a transaction of its own.
-            self._rows = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
             try:
-                self._open(configuration)
-            except BaseException:
-                self._rows.close()
-                raise
+                self._connect(configuration, anew)
+            except sqlite3.OperationalError:
+                raise  # another run holds it, or it cannot be written
+            except sqlite3.DatabaseError:
+                if not anew:
+                    raise
+                remove_ledger(folder)  # no ledger: nobody can hold it
+                make_folder(self._fragments)
+                self._connect(configuration, anew)
 
-    def _open(self, configuration: Configuration) -> None:
+    def _connect(self, configuration: Configuration, anew: bool) -> None:
+        # Every statement is a transaction of its own.
+        self._rows = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+        try:
+            self._lock()
+            if anew:
+                self._clear()
+            self._open(configuration)
+        except BaseException:
+            self._rows.close()
+            raise
+
+    def _lock(self) -> None:
         # Exclusive before WAL: no shared memory is needed then, which file servers do not have.
         self._rows.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._rows.execute("PRAGMA journal_mode=WAL")
         self._rows.execute("BEGIN IMMEDIATE")
         self._rows.execute("COMMIT")
+
+    def _clear(self) -> None:
+        # The file stays: it is what others find locked.
+        self._rows.executescript("DROP TABLE IF EXISTS run; DROP TABLE IF EXISTS regions;")
+        try:
+            shutil.rmtree(self._fragments)
+        except OSError as fault:
+            raise unwritable(self._fragments, fault) from fault
+        make_folder(self._fragments)
+
+    def _open(self, configuration: Configuration) -> None:
         self._rows.executescript(_TABLES)
         there = self._rows.execute("SELECT configuration FROM run").fetchone()
         if there is None:
             mine = json.dumps(configuration, sort_keys=True)
             self._rows.execute("INSERT INTO run VALUES (?)", (mine,))
-        elif different := differences(json.loads(there[0]), configuration):
+        elif not isinstance(theirs := json.loads(there[0]), dict):
+            raise ValueError("its configuration is no table")
+        elif different := differences(theirs, configuration):
             raise OutputError(
                 f"{self._path.parent} holds another run that is not finished "
                 f"({'; '.join(different)}); expected an empty folder or the same run; give "

@@ -95,17 +95,16 @@ class Outputs:
         )
 
 
-def remove_others(folder: Path, files: Sequence[str], image: Path | None) -> None:
+def remove_others(folder: Path, files: Sequence[str]) -> None:
     """Remove what a run that is being replaced wrote and the new one, of ``files``, will not.
 
     Parameters
     ----------
     folder : Path
-        Holds a run; only ``KNOWN_FILES`` are touched.
+        Holds a run, and no image (see ``nuguide.segmentation.place``); only ``KNOWN_FILES`` are
+        touched.
     files : sequence of str
         Those of the new run.
-    image : Path or None
-        The new run's image, which stays: a label map may be segmented where it lies.
 
     Raises
     ------
@@ -113,7 +112,7 @@ def remove_others(folder: Path, files: Sequence[str], image: Path | None) -> Non
         If one cannot be removed.
     """
     for path in (folder / name for name in KNOWN_FILES if name not in files):
-        if not path.exists() or (image is not None and path.samefile(image)):
+        if not path.exists():
             continue
         try:
             if path.is_dir():

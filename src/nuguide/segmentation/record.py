@@ -4,14 +4,16 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide import __version__
 from nuguide.backends.registry import versions_of
 from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import OutputError
+from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.models.card import Card
 from nuguide.models.licence import terms_of
@@ -119,22 +121,79 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
         aside.write_text(tomli_w.dumps(record), encoding="utf-8")
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Regions(_Part):
+    area_mm2: float | None = None
+
+
+class _Configuration(_Part):
+    image: str
+    model: str
+    model_version: str
+    mpp: float = Field(gt=0)
+    mpp_source: str
+    regions: _Regions
+
+
+class _Labelling(_Part):
+    counts: dict[str, Annotated[int, Field(ge=0)]]
+
+
+class _Positivity(_Labelling):
+    types: dict[str, _Labelling] = {}
+
+
+class _Found(_Part):
+    nuclei: int = Field(ge=0)
+    seconds: float
+    median_area_um2: float | None = None
+    area_mm2: float | None = None
+    types: dict[str, int] = {}
+    positivity: _Positivity | None = None
+    reason: str = ""
+    warnings: list[str] = []
+
+
+class _Licences(_Part):
+    weights: str
+
+
+class _Record(_Part, extra="allow"):
+    """What is read of a record; the rest is told as it stands, and may differ by version."""
+
+    __pydantic_extra__: dict[str, dict[str, Any]]
+    configuration: _Configuration
+    found: _Found
+    licences: _Licences
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """Read the ``run.toml`` of a run folder.
 
     Raises
     ------
     OutputError
-        If it is missing or no TOML.
+        If it is missing, no TOML, or not what ``record_of`` makes.
     """
     path = folder / RUN_FILE
     try:
-        return read_toml(path)
+        record = read_toml(path)
+        _Record.model_validate(record)
+    except ValidationError as error:
+        raise _unreadable(path, first_fault(error, "records of runs")) from error
     except DocumentError as error:
-        raise OutputError(
-            f"{path} cannot be read ({error}); expected the record of a finished run; "
-            "segment again with --overwrite"
-        ) from error
+        raise _unreadable(path, str(error)) from error
+    return record
+
+
+def _unreadable(path: Path, fault: str) -> OutputError:
+    return OutputError(
+        f"{path} cannot be read ({fault}); expected the record of a finished run; "
+        "segment again with --overwrite"
+    )
 
 
 def check_folder(folder: Path, configuration: Configuration, *, overwrite: bool = False) -> None:
@@ -165,7 +224,7 @@ def _differences(folder: Path, configuration: Configuration) -> list[str]:
     if not (folder / RUN_FILE).is_file():
         return []
     try:
-        there = read_record(folder).get("configuration", {})
+        there = read_record(folder)["configuration"]
     except OutputError:
         return [f"its {RUN_FILE} cannot be read"]
     return differences(there, configuration)

@@ -16,17 +16,16 @@ from nuguide.nuclei.positivity import Labelling, labelling_of
 from nuguide.nuclei.schema import SCHEMA
 from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area, why_nothing
-from nuguide.segmentation.ledger import is_run
+from nuguide.segmentation.ledger import remove_ledger
 from nuguide.segmentation.outputs import (
     NUCLEI_FILE,
     Outputs,
-    remove_others,
     searched_mm2,
     write_outputs,
     write_page,
 )
+from nuguide.segmentation.place import check_place, claim
 from nuguide.segmentation.record import (
-    RUN_FILE,
     Configuration,
     check_folder,
     read_record,
@@ -107,15 +106,19 @@ class Result:
         Raises
         ------
         OutputError
-            If the folder cannot be written, or holds another run.
+            If the folder cannot be written, holds another run, or writing there would spoil the
+            image.
         """
         folder, files = Path(out), (outputs or Outputs()).files(self.slide)
+        if self.slide.path is not None:
+            check_place([self.slide.path], [folder])
         check_folder(folder, self.configuration, overwrite=overwrite)
-        # Files of those names in a folder without a run are somebody's own.
-        if overwrite and is_run(folder):
-            remove_others(folder, files, self.slide.path)
-        # Without run.toml the folder does not look whole, until everything else is there again.
-        (folder / RUN_FILE).unlink(missing_ok=True)
+        with claim(folder, self.configuration, files, overwrite=overwrite):
+            self._write(folder, files)
+        remove_ledger(folder)
+        return folder
+
+    def _write(self, folder: Path, files: tuple[str, ...]) -> None:
         write_table([self.nuclei], folder / NUCLEI_FILE)
         second = second_stain_of(self.configuration)
         write_outputs(folder, self.slide, files, self.labels, self.card.types, second)
@@ -128,7 +131,6 @@ class Result:
         record = record_of(self.configuration, found, self.card, self.backend)
         write_page(folder, self.slide, record, self.card.types)
         write_record(folder, record)
-        return folder
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from nuguide.nuclei.stain_choice import AskedStains
 from nuguide.nuclei.staining import Staining, asked_staining
 from nuguide.segmentation.area import Area
 from nuguide.segmentation.batch import Batch
+from nuguide.segmentation.batch_plan import plan_batch
+from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
 from nuguide.segmentation.engine import LocalEngine, local_engine
 
 # Whoever asks for a segmentation also says where it runs.
@@ -159,14 +161,15 @@ def segment(
     return segment_slide(slide, on_device(loaded, device), staining=staining)
 
 
-def _segment_into(image: Path, folder: Path, model: Model, device: str, settings: Settings) -> Run:
+def _segment_into(image: Path, out: Path, model: Model, device: str, settings: Settings) -> Run:
+    pairs = plan_batch([image], out)
     engine = local_engine(model, device)
-    batch = Batch(
-        [(image, folder)], lambda image, folder: begin(image, folder, model, settings), engine
-    )
+    batch = Batch(pairs, lambda image, folder: begin(image, folder, model, settings), engine)
     (ended,) = batch.run()
     if isinstance(ended.outcome, NuguideError):
         raise ended.outcome
+    if ended.outcome.folder != out:  # it lies among the runs of other images
+        write_summary([ended], out / SUMMARY_FILE)
     return ended.outcome
 
 

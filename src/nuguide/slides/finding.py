@@ -19,7 +19,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
 
     A folder that is an image itself (OME-Zarr, DICOM files of one slide) is one image. Other
     folders are not searched below, save for OME-Zarr; hidden files are passed over; no file
-    comes twice.
+    comes twice, by whatever paths or links: the first stays.
 
     Returns
     -------
@@ -50,7 +50,10 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
         slices = [file for file in found if file.suffix.lower() == ".dcm"]
         images.extend(file for file in found if file not in slices)
         images.extend([path] if slices else [])
-    return list(dict.fromkeys(images))
+    first: dict[Path, Path] = {}
+    for image in images:
+        first.setdefault(image.resolve(), image)
+    return list(first.values())
 
 
 def _is_image(path: Path) -> bool:
@@ -62,6 +65,13 @@ def _is_image(path: Path) -> bool:
 def is_zarr(path: Path) -> bool:
     """Tell whether a path is a folder of zarr."""
     return path.is_dir() and any((path / name).is_file() for name in ZARR_METADATA)
+
+
+def own_folder(path: Path) -> Path | None:
+    """Return the folder that is an image's alone, of OME-Zarr and MRXS; None of others."""
+    if path.suffix.lower() == ".mrxs":
+        return path.with_suffix("")
+    return path if is_zarr(path) else None
 
 
 def first_dicom(folder: Path) -> Path | None:
