@@ -19,6 +19,7 @@ from nuguide.models.card import Card, Decoding, NetworkSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.models.registry import load
+from nuguide.nuclei.staining import Staining
 from nuguide.networks.registry import build_network
 from nuguide.nuclei.staining import asked_staining
 from nuguide.segmentation.area import Where
@@ -181,7 +182,8 @@ def test_an_error_is_sent_without_its_cause(
     with open_slide(damaged_copy(slides[1], tmp_path / "damaged.tif")) as slide:
         where = RemoteSlide(str(slide.path), slide.mpp, slide.sha256)
         regions = plan(slide, load(folder), SETTINGS.cut)
-    outcomes = [segment_remotely(where, region, remote(folder)) for region in regions]
+    given = Staining(), remote(folder)
+    outcomes = [segment_remotely(where, region, *given) for region in regions]
     errors = [each for each in outcomes if isinstance(each, InputError)]
     assert errors
     assert all(each.__cause__ is None and each.__context__ is None for each in errors)
