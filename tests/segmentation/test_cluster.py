@@ -19,9 +19,8 @@ from nuguide.models.card import Card, Decoding, NetworkSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.models.registry import load
-from nuguide.nuclei.staining import Staining
 from nuguide.networks.registry import build_network
-from nuguide.nuclei.staining import asked_staining
+from nuguide.nuclei.staining import Staining, asked_staining
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
 from nuguide.segmentation.cluster import (
