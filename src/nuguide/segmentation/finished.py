@@ -1,4 +1,7 @@
-"""A finished run that is asked for again: is it whole, and what it lacks made of the rest."""
+"""A finished run that is asked for again: is it whole, and what it lacks made of the rest.
+
+So are other thresholds of positive nuclei, which nothing need be measured for.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +13,32 @@ from nuguide.export.label_maps import is_whole, opened_labels
 from nuguide.export.table import fault_of
 from nuguide.nuclei.staining import second_stain_of
 from nuguide.segmentation.area import Area
+from nuguide.segmentation.grading import (
+    GRADED,
+    differs_in_thresholds,
+    grade_table,
+    graded_record,
+    without_thresholds,
+)
 from nuguide.segmentation.label_files import LABEL_FILES, other_form
 from nuguide.segmentation.ledger import Ledger, sweep
 from nuguide.segmentation.outputs import NUCLEI_FILE, REPORT_FILE, write_outputs, write_page
-from nuguide.segmentation.record import Configuration, read_record
+from nuguide.segmentation.record import Configuration, read_record, write_record
+from nuguide.segmentation.summary import summary
 from nuguide.slides.reader import Slide
 
 
-def why_again(folder: Path, slide: Slide, files: Sequence[str]) -> str:
+def why_again(
+    folder: Path, configuration: Configuration, slide: Slide, files: Sequence[str]
+) -> str:
     """Say why an image must be segmented again though its run was finished; empty if it need not.
 
     Parameters
     ----------
     folder : Path
-        Holds the finished run of this very configuration.
+        Holds the finished run.
+    configuration : dict
+        What is asked for: that of the run, but perhaps for its thresholds.
     slide : Slide
         The image.
     files : sequence of str
@@ -37,7 +52,8 @@ def why_again(folder: Path, slide: Slide, files: Sequence[str]) -> str:
     lacking = _lacking(folder, files)
     nuclei = int(read_record(folder)["found"]["nuclei"])
     # What is made of the table must not be made of a damaged one; else its end is enough.
-    fault = fault_of(folder / NUCLEI_FILE, nuclei, thoroughly=bool(lacking))
+    used = bool(lacking) or differs_in_thresholds(folder, configuration)
+    fault = fault_of(folder / NUCLEI_FILE, nuclei, thoroughly=used)
     if fault:
         return f"{NUCLEI_FILE} {fault}"
     for name in set(lacking).intersection(LABEL_FILES):
@@ -64,10 +80,8 @@ def complete(
 
     Parameters
     ----------
-    folder, slide, files
+    folder, configuration, slide, files
         As above.
-    configuration : dict
-        That of the run.
     area : Area
         What was looked at of the image.
     types : sequence of str
@@ -83,17 +97,30 @@ def complete(
     OutputError
         If the folder cannot be written, or another run writes to it.
     """
-    lacking = _lacking(folder, files)
-    if not lacking:
+    made = _lacking(folder, files)
+    graded = differs_in_thresholds(folder, configuration)
+    if graded:
+        there = [name for name in GRADED if (folder / name).exists()]
+        made = tuple(dict.fromkeys([*there, *made]))
+    if not made:
         return ()
-    with Ledger(folder, configuration):  # nobody else writes meanwhile
+    # Nobody else writes meanwhile; and whatever ends this, other thresholds may be asked for next.
+    with Ledger(folder, without_thresholds(configuration)):
         sweep(folder)
-        labels = _labels_for(lacking, folder, slide)
+        thresholds = configuration.get("positive", ())
+        if graded:
+            grade_table(folder, thresholds)
+        labels = _labels_for(made, folder, slide)
         second = second_stain_of(configuration)
-        write_outputs(folder, slide, lacking, labels, types, second, area.mask)
-        if REPORT_FILE in lacking:
-            write_page(folder, slide, read_record(folder), types, area.mask)
-    return lacking
+        write_outputs(folder, slide, made, labels, types, second, area.mask)
+        record = read_record(folder)
+        if graded:
+            record = graded_record(record, configuration, summary(folder, thresholds))
+        if REPORT_FILE in made:
+            write_page(folder, slide, record, types, area.mask)
+        if graded:
+            write_record(folder, record)
+    return made
 
 
 def _lacking(folder: Path, files: Sequence[str]) -> tuple[str, ...]:

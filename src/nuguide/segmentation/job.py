@@ -12,6 +12,7 @@ from nuguide.nuclei.staining import Staining, second_stain_of
 from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.finished import complete, why_again
+from nuguide.segmentation.grading import differs_in_thresholds
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.label_files import opened_canvas, pyramid_of
 from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
@@ -78,7 +79,7 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
     -------
     Job or Run
         What is left to do; the finished run where nothing is, after what was missing of its files
-        was made of its nuclei.
+        was made of its nuclei, and these were graded anew where other thresholds are asked for.
 
     Raises
     ------
@@ -96,10 +97,11 @@ def begin(image: Path, folder: Path, model: Model, settings: Settings) -> "Job |
         slide.forget()  # a mask of a large slide took ten times its size to make
         regions = asdict(cut) | area.configuration()
         configuration = configuration_of(slide, model, regions, settings.staining)
-        check_folder(folder, configuration, overwrite=settings.overwrite)
+        anew = settings.overwrite or differs_in_thresholds(folder, configuration)
+        check_folder(folder, configuration, overwrite=anew)
         files = settings.outputs.files(slide, area.mask)
         finished = not settings.overwrite and (folder / RUN_FILE).is_file()
-        again = why_again(folder, slide, files) if finished else ""
+        again = why_again(folder, configuration, slide, files) if finished else ""
         if finished and not again:
             made = complete(folder, configuration, slide, files, area, model.card.types)
             remove_ledger(folder)  # the run may have been stopped just before it did
