@@ -27,6 +27,7 @@ FLOORS = [
     "colours",
     "faults",
     "safe_xml",
+    "documents",
     "compiled",
     "units",
     "errors",

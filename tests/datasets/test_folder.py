@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fixtures.replicas import write_folder, write_picture
+from nuguide.datasets import masks
 from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import DataSetError, ResolutionError
 
@@ -28,6 +29,59 @@ def test_each_connected_part_of_a_binary_mask_is_an_instance(
     assert np.unique(labels).tolist() == [0, 1, 2, 3]
     assert len(np.unique(labels[1:5, 1:5])) == 1
     np.testing.assert_array_equal(labels > 0, mask > 0)
+
+
+def in_pieces(shape: tuple[int, ...], value: int, dtype: type = np.uint8) -> np.ndarray:
+    mask = np.zeros(shape, dtype)
+    mask[1:5, 1:5] = mask[12:18, 20:25] = value
+    return mask
+
+
+@pytest.mark.parametrize("value", [7, 254])
+def test_a_label_map_of_one_nucleus_in_pieces_stays_one(
+    plain_folder: Path, write_picture, pair, value: int
+):
+    mask = in_pieces(pair[1].shape, value)
+    for name in "ab":
+        write_picture(plain_folder / "masks" / f"{name}.tif", mask)
+    sample = open_dataset(plain_folder, mpp=0.5)[1]
+    np.testing.assert_array_equal(sample.labels, mask)
+    assert not sample.from_binary
+
+
+def test_a_one_is_what_the_masks_beside_it_say(plain_folder: Path, write_picture, pair):
+    mask = in_pieces(pair[1].shape, 1)
+    write_picture(plain_folder / "masks" / "b.tif", mask)
+    sample = open_dataset(plain_folder, mpp=0.5)[1]
+    assert (sample.labels.max(), sample.from_binary) == (1, False), "a.tif is a label map"
+    for other in (mask, mask * 255):
+        write_picture(plain_folder / "masks" / "a.tif", other)
+        sample = open_dataset(plain_folder, mpp=0.5)[1]
+        assert (sample.labels.max(), sample.from_binary) == (2, True)
+
+
+def test_a_binary_mask_of_16_bits_is_one(plain_folder: Path, write_picture, pair):
+    write_picture(plain_folder / "masks" / "b.tif", in_pieces(pair[1].shape, 65535, np.uint16))
+    sample = open_dataset(plain_folder, mpp=0.5)[1]
+    assert (sample.labels.max(), sample.from_binary) == (2, True)
+
+
+def test_few_masks_are_decoded_and_none_by_opening(
+    plain_folder: Path, write_picture, monkeypatch, pair
+):
+    mask = in_pieces(pair[1].shape, 1)
+    for number in range(200):
+        for kind, pixels in (("images", pair[0]), ("masks", mask)):
+            write_picture(plain_folder / kind / f"{number:03}.png", pixels)
+    for name in "ab":
+        write_picture(plain_folder / "masks" / f"{name}.tif", mask)
+    decoded = []
+    read = masks.read_labels
+    monkeypatch.setattr(masks, "read_labels", lambda path: decoded.append(path) or read(path))
+    samples = open_dataset(plain_folder, mpp=0.5)
+    assert not decoded
+    assert [samples[number].labels.max() for number in (0, 1)] == [2, 2]
+    assert 32 <= len(decoded) <= masks.LOOKED_AT
 
 
 @pytest.mark.parametrize("value", [0, 7])

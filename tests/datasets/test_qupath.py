@@ -113,6 +113,9 @@ def test_a_bare_array_is_read(one: Path):
         b'[{"geometry": {"type": "Polygon", "coordinates": [[["x", 1]]]}}]',
         b'[{"geometry": {"type": "Polygon", "coordinates": [[1, 2, 3]]}}]',
         b'[{"geometry": {"type": "MultiPolygon", "coordinates": 5}}]',
+        b'[{"geometry": {"type": "Polygon", "coordinates": [[[1%s, 1], [2, 2], [3, 1]]]}}]'
+        % (b"0" * 4000),
+        b'[{"a": 1%s}]' % (b"0" * 5000),
     ],
 )
 def test_damaged_geojson_is_one_clear_line(one: Path, content: bytes):
@@ -121,6 +124,13 @@ def test_damaged_geojson_is_one_clear_line(one: Path, content: bytes):
     with pytest.raises(DataSetError, match=r"a\.geojson cannot be read") as error:
         list(open_dataset(one, mpp=0.5))
     assert "\n" not in str(error.value)
+
+
+def test_an_object_at_the_end_of_the_world_has_no_pixel(one: Path):
+    write(one)
+    far = [[1e300, 1], [1e300, 9], [2e300, 5], [1e300, 1]]
+    (one / "annotations" / "a.geojson").write_text(json.dumps([feature([far])]))
+    assert open_dataset(one, mpp=0.5)[0].labels.max() == 0
 
 
 def test_a_bomb_is_not_unpacked(one: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,11 +1,14 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from fixtures.dark_model import dark_model
 from nuguide.datasets.base import Sample
 from nuguide.errors import InputError
+from nuguide.evaluation import calibration
 from nuguide.evaluation.calibration import (
     Judged,
     bins,
@@ -61,6 +64,18 @@ def test_errors_of_a_few_nuclei_by_hand():
     assert calibration_error(perfect.confidence, perfect).mean == 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_error_lies_within_its_interval(seed: int):
+    """Of a perfect calibration too, whose draws again nearly all lie above it."""
+    random = np.random.default_rng(seed)
+    probability = random.uniform(0.4, 0.98, 1200)
+    matched = random.random(1200) < probability
+    image = np.repeat(np.arange(20), 60)
+    error = calibration_error(probability, Judged(probability, matched, image, image))
+    assert 0 <= error.low < error.mean < error.high
+    assert error.high - error.mean < 2.5 * (error.mean - error.low)
+
+
 def test_images_of_one_patient_are_drawn_together(seen: Judged):
     # The confidence of half the images is worth nothing: which of them are drawn decides.
     matched = np.where(seen.image < 4, seen.matched, ~seen.matched)
@@ -77,6 +92,27 @@ def test_too_few_nuclei_and_a_confidence_that_misleads_are_refused(seen: Judged)
         fitted(few, "drawn")
     with pytest.raises(InputError, match="greater confidence match less often"):
         fitted(replace(seen, matched=~seen.matched), "drawn")
+
+
+def test_certainty_is_never_fitted():
+    """Platt's targets: 50 of 50 is a chance of 51 in 52, not of 1, which no slope reaches."""
+    matched = np.repeat([False, True], 50)
+    confidence = np.repeat([0.6, 0.9], 50)
+    found = fitted(Judged(confidence, matched, np.zeros(100, int), np.zeros(100, int)), "drawn")
+    assert found.probability(np.array([0.6, 0.9])) == pytest.approx([1 / 52, 51 / 52], rel=1e-3)
+
+
+def test_a_nucleus_that_its_neighbours_cover_is_not_judged(monkeypatch):
+    """It stands in the table, and has no pixel that a true one could match."""
+    labels = np.zeros((20, 40), np.int32)
+    labels[5:15, 5:15], labels[5:15, 25:35] = 1, 3
+    result = SimpleNamespace(labels=labels, nuclei=pa.table({"confidence": [0.9, 0.1, 0.8]}))
+    monkeypatch.setattr(calibration, "segment_array", lambda *_: result)
+    truth = np.where(labels == 3, 1, 0).astype(np.int32)
+    sample = Sample("a", np.zeros((20, 40, 3), np.uint8), truth, 0.5)
+    seen = judged(dark_model(), [sample])
+    assert seen.confidence.tolist() == [0.9, 0.8]
+    assert seen.matched.tolist() == [False, True]
 
 
 def test_a_nucleus_is_judged_by_the_true_one_that_it_overlaps():

@@ -69,7 +69,7 @@ def test_cut_file_in_the_cache_is_refused(file: Path) -> None:
         load_guide("pathosam")
 
 
-@pytest.mark.parametrize("text", ["not [toml", 'name = "other"\n', ""])
+@pytest.mark.parametrize("text", ["not [toml", 'name = "other"\n', "", f"name = {'1' * 5000}"])
 def test_foreign_record_is_refused(file: Path, text: str) -> None:
     add_weights(ENTRY, file)
     (cache.guides_folder() / "pathosam.toml").write_text(text)

@@ -40,7 +40,16 @@ def test_whole_numbers_in_toml_may_stand_for_real_ones(make_card: MakeCard) -> N
         ('channel_order = "rgb"', 'channel_order = "gbr"', "channel_order"),
         ('name = "small"', 'name = "../small"', "name"),
         ("min_area_um2 = 8.0", "min_area_um2 = -8.0", "decoding.min_area_um2"),
+        ("min_area_um2 = 8.0", "min_area_um2 = 1e9", "decoding.min_area_um2"),
+        ("smoothing_um = 0.5", "smoothing_um = 1e9", "decoding.smoothing_um"),
         ("width = 2", "width = 1000000", "network.options.width"),
+        ("width = 2", f"width = {'1' * 5000}", "card"),
+        ('channel_order = "rgb"', "tile_px = 1048576", "tile_px"),
+        (
+            'kind = "none"\nname = ""',
+            'kind = "named"\nname = "a"\nfield_um = 1e9',
+            "guide.field_um",
+        ),
         ('kind = "none"', 'kind = "named"', "guide"),
         ('kind = "none"\nname = ""', 'kind = "named"\nname = "/etc/weights"', "guide"),
         ("sha256 = ", "sha256 = 1 #", "sha256"),
@@ -57,7 +66,7 @@ def test_an_error_names_the_field(make_card: MakeCard, old: str, new: str, field
 
 def test_what_is_no_card_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "model.toml"
-    for content in (b"\xff\xfe", b"[[", b"x" * (MAX_CARD_BYTES + 1)):
+    for content in (b"\xff\xfe", b"[[", b"name = " + b"[" * 100_000, b"x" * (MAX_CARD_BYTES + 1)):
         path.write_bytes(content)
         with pytest.raises(ModelError, match=r"model\.toml"):
             read_card(path)

@@ -3,10 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dask
+import numpy as np
 import pytest
+import tifffile
 from distributed import Client
 
 from fixtures.slides import write_tiled_tiff
@@ -20,11 +23,19 @@ from nuguide.networks.registry import build_network
 from nuguide.nuclei.staining import asked_staining
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
-from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
+from nuguide.segmentation.cluster import (
+    ClusterEngine,
+    RemoteModel,
+    RemoteSlide,
+    connected,
+    local_workers,
+    segment_remotely,
+)
 from nuguide.segmentation.engine import Engine, LocalEngine
 from nuguide.segmentation.job import Settings, begin
-from nuguide.segmentation.planning import Cut
+from nuguide.segmentation.planning import Cut, plan
 from nuguide.segmentation.result import Run
+from nuguide.slides.reader import open_slide
 
 # Dask's own sockets and event loops are not always collected in the order Python likes.
 pytestmark = [
@@ -134,6 +145,61 @@ def test_a_worker_refuses_another_slide_or_model(
     )
     (ended,) = batch.run()
     assert "other weights" in str(ended.outcome)
+
+
+def damaged_copy(slide: Path, copy: Path) -> Path:
+    """Write noise over a tile in the middle of a slide's finest level."""
+    with tifffile.TiffFile(slide) as tiff:
+        page = tiff.pages.first
+        offset, count = page.dataoffsets[1], page.databytecounts[1]
+    data = bytearray(slide.read_bytes())
+    data[offset : offset + count] = np.random.default_rng(0).bytes(count)
+    copy.write_bytes(data)
+    return copy
+
+
+def test_a_damaged_slide_does_not_stop_the_others(
+    slides: list[Path], folder: Path, client: Client, tmp_path: Path
+) -> None:
+    damaged = damaged_copy(slides[1], tmp_path / "damaged.tif")
+    model = load(folder)
+    batch = Batch(
+        [(damaged, tmp_path / "damaged"), (slides[0], tmp_path / "whole")],
+        lambda image, place: begin(image, place, model, SETTINGS),
+        ClusterEngine(client, remote(folder)),
+    )
+    outcomes = {ended.image: ended.outcome for ended in batch.run()}
+    assert isinstance(outcomes[damaged], InputError)
+    assert "damaged.tif cannot be decoded" in str(outcomes[damaged])
+    assert isinstance(outcomes[slides[0]], Run)
+
+
+def test_an_error_is_sent_without_its_cause(
+    slides: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    """Dask may send causes along, and that of a codec cannot be unpacked."""
+    with open_slide(damaged_copy(slides[1], tmp_path / "damaged.tif")) as slide:
+        where = RemoteSlide(str(slide.path), slide.mpp, slide.sha256)
+        regions = plan(slide, load(folder), SETTINGS.cut)
+    outcomes = [segment_remotely(where, region, remote(folder)) for region in regions]
+    errors = [each for each in outcomes if isinstance(each, InputError)]
+    assert errors
+    assert all(each.__cause__ is None and each.__context__ is None for each in errors)
+
+
+def test_any_failure_of_a_worker_is_its_images_alone(
+    slides: list[Path], folder: Path, client: Client, tmp_path: Path
+) -> None:
+    odd = replace(remote(folder), cores="many")  # type: ignore[arg-type]
+    model = load(folder)
+    batch = Batch(
+        [(slide, tmp_path / slide.stem) for slide in slides],
+        lambda image, place: begin(image, place, model, SETTINGS),
+        ClusterEngine(client, odd),
+    )
+    outcomes = [ended.outcome for ended in batch.run()]
+    assert len(outcomes) == len(slides)
+    assert all("a region failed on a worker (TypeError" in str(each) for each in outcomes)
 
 
 def test_no_worker_is_no_cluster() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.outputs import Outputs
-from nuguide.segmentation.record import RUN_FILE, read_record, write_record
+from nuguide.segmentation.record import RUN_FILE, check_folder, read_record, write_record
 from nuguide.segmentation.run import segment
 
 Image = NDArray[np.uint8]
@@ -224,3 +224,12 @@ def test_a_locked_folder_is_refused_before_work(
     monkeypatch.setattr("nuguide.segmentation.job.plan", work)
     with pytest.raises(OutputError, match="Permission denied"):
         segment(picture, 0.5, model=model, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["[configuration", f"a = {'1' * 5000}"])
+def test_a_damaged_record_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(OutputError, match=r"run\.toml cannot be read .*segment again"):
+        read_record(tmp_path)
+    with pytest.raises(OutputError, match=r"its run\.toml cannot be read"):
+        check_folder(tmp_path, {"mpp": 0.25})

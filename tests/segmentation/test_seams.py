@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nuguide.segmentation.decoding import Maps
-from nuguide.segmentation.seams import claims, native_box, to_native, window_of
+from nuguide.segmentation.seams import claims, native_box, numbered, to_native, window_of
 from nuguide.slides.regions import Box, Region
 
 REGION = Region(1, core=Box(0, 64, 64, 64), read=Box(0, 32, 64, 128), row_y=0)
@@ -26,6 +26,17 @@ def test_claims_reach_a_little_beyond_the_core() -> None:
     # Columns 26 to 34 and 24 to 32 of what was read: centres 2.5 and 4.5 px outside.
     labels = square((64, 128), (10, 26), (30, 24))
     assert claims(labels, REGION).tolist() == [False, True, False]
+
+
+def test_numbers_go_to_nuclei_that_are_kept_and_have_pixels_enough() -> None:
+    labels = np.array([[1, 1, 1, 0, 3, 4, 4, 5, 5]], np.int32)  # nobody has the number 2
+    keep = np.array([True, True, True, True, False, True])
+    made, before = numbered(labels, keep)
+    assert made.tolist() == [[1, 1, 1, 0, 2, 0, 0, 3, 3]]
+    assert before.tolist() == [0, 1, 3, 5]
+    made, before = numbered(labels, keep, 2)
+    assert made.tolist() == [[1, 1, 1, 0, 0, 0, 0, 2, 2]]
+    assert before.tolist() == [0, 1, 5]
 
 
 def test_nothing_is_claimed_of_nothing() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from fixtures.slides import write_aperio, write_ome_tiff, write_ome_zarr, write_tiled_tiff
@@ -100,3 +101,32 @@ def test_a_slide_with_an_objective_only(tmp_path: Path, tissue: NDArray[np.uint8
     with open_slide(path) as slide:
         assert (slide.mpp, slide.mpp_source) == (0.5, "objective power 20")
         assert len(slide.warnings) == 1
+
+
+def test_an_objective_is_read_from_a_tiff_that_is_decoded_whole(
+    tmp_path: Path, tissue: NDArray[np.uint8]
+) -> None:
+    path = tmp_path / "t.tif"
+    tifffile.imwrite(path, tissue[:64, :64], metadata=None, description="Scan|AppMag = 20")
+    with open_slide(path) as slide:
+        assert (slide.mpp, slide.objective_power) == (0.5, 20.0)
+        assert "objective" in slide.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "mpp"), [("MPP = .2525", 0.2525), ("MPP=2.5e-1", 0.25), ("MPP = 0.5|Left = 3", 0.5)]
+)
+def test_numbers_of_a_description_are_read_in_every_spelling(
+    tmp_path: Path, tissue: NDArray[np.uint8], told: str, mpp: float
+) -> None:
+    path = tmp_path / "t.tif"
+    tifffile.imwrite(path, tissue[:64, :64], metadata=None, description=f"Scan|{told}")
+    with open_slide(path) as slide:
+        assert slide.mpp == pytest.approx(mpp)
+
+
+def test_sides_of_a_pixel_may_differ_by_3_percent_and_no_more() -> None:
+    settle_scale("t", None, [Scale(0.25, 0.2426, "x")])
+    for told in (Scale(0.25, 0.2424, "x"), Scale(0.2424, 0.25, "x")):
+        with pytest.raises(ResolutionError, match="square pixels, within 3%"):
+            settle_scale("t", None, [told])

@@ -5,12 +5,14 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shapely import box
 
 from fixtures.slides import shrunk
 from fixtures.tissue import EOSIN, draw_tissue
 from nuguide.errors import InputError
 from nuguide.slides.reader import Slide, from_array, open_slide
 from nuguide.slides.regions import Box
+from nuguide.slides.roi import Roi
 from nuguide.slides.tissue import THRESHOLD_RANGE, Tissue, all_tissue, find_tissue
 
 MPP = 8.0
@@ -95,6 +97,17 @@ def test_a_stain_in_the_colour_of_ink_is_kept(stained: NDArray[np.uint8]) -> Non
     assert find_tissue(from_array(green, MPP)).mask.mean() > 0.95
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.2, False), (0.3, True)])
+def test_the_colour_of_a_quarter_of_what_is_not_glass_is_no_pen(share: float, kept: bool) -> None:
+    picture = np.full((SIDE, SIDE, 3), 243, np.uint8)
+    divide = 100 + round(200 * (1 - share))
+    picture[100:200, 100:divide] = (200, 120, 180)
+    picture[100:200, divide:300] = (30, 140, 70)
+    mask = find_tissue(from_array(picture, MPP)).mask
+    assert mask[110:190, 110 : divide - 10].all()
+    assert mask[150, 290] == kept
+
+
 def test_the_threshold_can_be_set(stained: NDArray[np.uint8]) -> None:
     slide = from_array(on_glass(stained, faint, (243, 243, 243)), MPP)
     assert find_tissue(slide, 0.5).mask.mean() < 0.01
@@ -168,18 +181,33 @@ def test_bounds_at_a_scale_of_its_own_hold_the_tissue() -> None:
 
 
 def test_points_are_looked_up(drawn: Tissue) -> None:
-    y, x = np.array([0.0, 100.2, 479.9, -1.0, 480.0]), np.array([0.0, 33.0, 639.0, 5.0, 5.0])
+    y, x = np.array([0.0, 100.2, 479.9, -1.0, 488.0]), np.array([0.0, 33.0, 639.0, 5.0, 5.0])
     expected = [drawn.mask[0, 0], drawn.mask[6, 2], drawn.mask[29, 39], False, False]
     assert drawn.covers(y, x, 0.5).tolist() == expected
 
 
 def test_area_and_regions_of_interest(drawn: Tissue) -> None:
     assert drawn.area_mm2 == pytest.approx(drawn.mask.sum() * 64e-6)
-    left = np.zeros(drawn.mask.shape, bool)
-    left[:, :20] = True
-    inside = drawn.within(left)
+    left, wider = (np.arange(40) < end for end in (20, 21))
+    shape = drawn.mask.shape
+    roi = Roi(box(0, 0, 80, 120), 2.0, np.broadcast_to(wider, shape), np.broadcast_to(left, shape))
+    inside = drawn.within(roi)
     assert (inside.mask == drawn.mask & left).all()
+    assert (inside.reach == drawn.mask & wider).all()
     assert (inside.mpp, inside.threshold) == (drawn.mpp, drawn.threshold)
+    assert inside.area_mm2 == pytest.approx(inside.mask.sum() * 64e-6)
+    whole = Tissue(np.ones(shape, bool), 8.0, 0.0).within(roi)
+    assert whole.area_mm2 == pytest.approx(roi.area_mm2)
+    y, x = np.array([3.0, 3.0]), np.array([19.9, 20.1])
+    assert whole.covers(y, x, 8.0).tolist() == [True, False]
+
+
+def test_what_is_left_of_a_slide_beyond_the_last_pixel_belongs_to_it() -> None:
+    """Of 12.4 x 10.3 px of the mask it has 12 x 10: nothing at the edge is lost."""
+    tissue = Tissue(np.ones((12, 10), bool), 8.0, 0.0)
+    y, x = np.array([99.0, 3.0, 99.0, 101.0]), np.array([3.0, 82.0, 82.0, 3.0])
+    assert tissue.covers(y, x, 1.0).tolist() == [True, True, True, False]
+    assert tissue.bounds(Box(90, 70, 9, 12), 1.0) == Box(90, 70, 9, 12)
 
 
 def test_a_slide_is_seen_the_same_as_its_picture(

@@ -475,15 +475,18 @@ def test_ctrl_c_is_passed_on(tmp_path: Path, make_segmentation, data, dies_in_ep
         signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
 
 
-def test_lightning_does_not_advertise(tmp_path: Path, make_segmentation, data, caplog):
+def test_lightning_tells_the_device_and_does_not_chatter(
+    tmp_path: Path, make_segmentation, data, caplog
+):
     with caplog.at_level(logging.INFO):
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
             logging.getLogger(name).addHandler(caplog.handler)
         fit(make_segmentation(steps=2), data, tmp_path / "run", progress=False)
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
             logging.getLogger(name).removeHandler(caplog.handler)
-    assert "max_epochs=1" in caplog.text, "useful lines stay"
-    assert "Tip" not in caplog.text
+    assert "GPU available" in caplog.text, "useful lines stay"
+    for words in ("Tip", "TPU", "max_epochs"):
+        assert words not in caplog.text
 
 
 def test_without_a_moving_average_the_weights_themselves_are_kept(
@@ -972,5 +975,8 @@ def test_a_missing_or_damaged_checkpoint_is_one_clear_line(
 
 def test_a_damaged_recipe_of_a_run_is_one_clear_line(tmp_path: Path):
     (tmp_path / "recipe.json").write_text('{"kind": "segm')
+    with pytest.raises(RecipeError, match=r"recipe\.json cannot be read as JSON"):
+        finish(tmp_path)
+    (tmp_path / "recipe.json").write_text(f'{{"seed": {"1" * 5000}}}')
     with pytest.raises(RecipeError, match=r"recipe\.json cannot be read as JSON"):
         finish(tmp_path)

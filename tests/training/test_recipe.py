@@ -9,7 +9,7 @@ from nuguide.errors import RecipeError
 from nuguide.guides.student import StudentGuide
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import DistillationRecipe, SegmentationRecipe
-from nuguide.training.recipe_file import RECIPES, checked_recipe, read_recipe
+from nuguide.training.recipe_file import RECIPES, checked_recipe, parsed_changes, read_recipe
 from nuguide.training.recipe_parts import ReleasedAugmentation
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
@@ -229,12 +229,31 @@ def test_a_date_is_refused():
     assert "holds a date" in refusal("default", {"name": datetime.date(2020, 1, 1)})
 
 
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 100_000])
+def test_no_value_that_is_set_ends_in_a_traceback(value: str):
+    assert "--set seed: " in refusal("default", parsed_changes([f"seed={value}"]))
+
+
+def test_a_key_that_is_set_may_be_no_ladder_without_end():
+    text = refusal("default", parsed_changes([f"network.options{'.a' * 2000}=1"]))
+    assert "too deep" in text or "--set" in text
+
+
 def test_an_unknown_name_lists_the_known(tmp_path: Path):
     text = refusal("defualt")
     assert all(name in text for name in NAMES)
 
 
-@pytest.mark.parametrize("content", [b"kind = ", b"\xff\xfe\x00", b"a = 1\na = 2"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"kind = ",
+        b"\xff\xfe\x00",
+        b"a = 1\na = 2",
+        b"seed = " + b"1" * 5000,
+        b"seed = " + b"[" * 100_000,
+    ],
+)
 def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "broken.toml"
     path.write_bytes(content)

@@ -14,6 +14,7 @@ import torch
 
 from nuguide import __version__
 from nuguide.backends.registry import RUNTIMES, Backend, is_installed, with_backend
+from nuguide.documents import read_json
 from nuguide.errors import NuguideError
 from nuguide.files import cache_folder, keep
 from nuguide.guides.fields import encode_extent
@@ -129,9 +130,9 @@ def _file(where: Circumstances) -> Path:
 def _remembered(file: Path) -> dict[str, float] | None:
     """Return the timings of a file; None if there are none that make sense."""
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))
+        read = read_json(file)
         seconds = {str(Backend(name)): float(taken) for name, taken in read.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
         return None
     return seconds if Backend.TORCH in seconds else None
 

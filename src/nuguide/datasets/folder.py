@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry, Finding
 from nuguide.datasets.imagej import read_roi_set
 from nuguide.datasets.index import header_of, read_index
+from nuguide.datasets.masks import Masks, numbered
 from nuguide.datasets.pictures import (
     SUFFIXES,
     by_stem,
@@ -76,7 +76,7 @@ def is_folder(root: Path) -> bool:
 def open_folder(root: Path, mpp: float | None, rows: dict[str, Row] | None = None) -> DataSet:
     """Pair every image of ``root/images`` with the mask of its stem in ``root/masks``.
 
-    A mask with a single value beside 0 is binary: its connected parts become the instances.
+    Of a binary mask the connected parts become the instances, see ``nuguide.datasets.masks``.
 
     Parameters
     ----------
@@ -108,11 +108,13 @@ def open_folder(root: Path, mpp: float | None, rows: dict[str, Row] | None = Non
     rows = rows_of_index(root / "index.csv") if rows is None else rows
     masks = by_stem(root / "masks", frozenset(SUFFIXES | {ROI_SET}))
     extra = {name: by_stem(root / name) for name in ("types", "ignore")}
+    beside = Masks(masks.values())
     entries = tuple(
         entry_of(
             stated(rows.get(stem, Row()), mpp, path, root),
             image=path,
             mask=masks[stem],
+            beside=beside,
             types=extra["types"].get(stem),
             ignore=extra["ignore"].get(stem),
         )
@@ -152,11 +154,12 @@ def entry_of(
     *,
     image: Path,
     mask: Path,
+    beside: Masks,
     types: Path | None = None,
     ignore: Path | None = None,
 ) -> Entry:
     """Make the entry of one image and its mask; the row has its um/px."""
-    read = partial(_read, row, image, mask, types, ignore)
+    read = partial(_read, row, image, mask, beside, types, ignore)
     return Entry(image.stem, read, row.part, row.organ, row.patient, row.source, row.stratum)
 
 
@@ -281,14 +284,16 @@ def _strangers(root: Path, rows: dict[str, Row], images: dict[str, Path]) -> lis
     return absent + unlisted
 
 
-def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | None) -> Sample:
+def _read(
+    row: Row, image: Path, mask: Path, beside: Masks, types: Path | None, ignore: Path | None
+) -> Sample:
     binary = False
     if mask.suffix.lower() == ROI_SET:
         rgb = read_rgb(image)
         labels = rasterise(read_roi_set(mask), (rgb.shape[0], rgb.shape[1]))
     else:
         rgb, labels = read_pair(image, mask)
-        binary = is_binary(labels)
+        binary = beside.is_binary(labels)
         labels = numbered(labels) if binary else labels
     classes = None if types is None else class_map(types, image, rgb.shape)
     blank = None if ignore is None else read_mask(ignore)
@@ -307,16 +312,6 @@ def _read(row: Row, image: Path, mask: Path, types: Path | None, ignore: Path | 
         mpp_estimated=row.mpp_estimated,
         from_binary=binary,
     )
-
-
-def is_binary(labels: NDArray[np.int32]) -> bool:
-    """Tell whether a mask has a single value beside 0."""
-    return len(np.unique(labels[labels > 0])) == 1
-
-
-def numbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a binary mask with its connected parts numbered."""
-    return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8))[1], np.int32)
 
 
 def class_map(path: Path, image: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -1,8 +1,5 @@
 """Objects of QuPath as it exports them: GeoJSON features with an outline and a class."""
 
-import gzip
-import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nuguide.datasets.polygons import Outline, Ring
+from nuguide.documents import parse_json, unpacked
 from nuguide.errors import DataSetError
 
 MAX_BYTES = 500_000_000
@@ -56,15 +54,14 @@ def read_drawn(path: Path) -> list[Drawn]:
 
 def _features(path: Path) -> list[dict[str, Any]]:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        text = unpacked(path, MAX_BYTES)
         if len(text) > MAX_BYTES:
             raise DataSetError(
                 f"{path} has more than {MAX_BYTES:,} bytes; expected at most that many; export "
                 "only the annotated areas and what lies in them, or cut image and annotation up"
             )
-        content = json.loads(text)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except (OSError, ValueError) as error:
         raise _no_geojson(path, str(error) or type(error).__name__) from error
     if isinstance(content, dict):
         content = content.get("features", [content])
@@ -92,7 +89,7 @@ def _outline(feature: dict[str, Any], path: Path) -> Outline | None:
     try:
         pieces: Any = [coordinates] if kind == "Polygon" else coordinates
         return Outline(tuple(tuple(_ring(ring) for ring in piece) for piece in pieces if piece))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise _no_geojson(path, f"a polygon is damaged: {error}") from error
 
 

@@ -168,6 +168,12 @@ def calibration_error(probability: NDArray[np.float64], seen: Judged, seed: int 
     Its interval draws the images again, or patients and slides with all their images. Of few
     nuclei even a perfect calibration has an error above 0.
 
+    Notes
+    -----
+    What is drawn again scatters about the sample as the sample does about the truth, and a mean of
+    absolute differences rises by that; so how far the draws lie above the sample in the mean is
+    taken off both ends of the interval.
+
     References
     ----------
     Naeini, Cooper, Hauskrecht: Obtaining well calibrated probabilities using Bayesian binning,
@@ -181,9 +187,10 @@ def calibration_error(probability: NDArray[np.float64], seen: Judged, seed: int 
         rows = np.concatenate([members[each] for each in picked])
         drawn.append(_error(probability[rows], seen.matched[rows]))
     tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(drawn, [tail, 100 - tail])
     error = _error(probability, seen.matched)
-    return Interval(error, float(low), float(high), seen.n_images)
+    above = float(np.mean(drawn)) - error
+    low, high = np.percentile(drawn, [tail, 100 - tail]) - above
+    return Interval(error, max(0.0, float(low)), float(high), seen.n_images)
 
 
 def _error(probability: NDArray[np.float64], matched: NDArray[np.bool_]) -> float:

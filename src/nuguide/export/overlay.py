@@ -1,6 +1,7 @@
 """The overlay: the image with the outlines drawn on it, to look at."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -114,6 +115,7 @@ def drawable_outlines(
         (n, 2) int32 (x, y) for each polygon, see ``SUBPIXEL_BITS``.
     """
     points, ring = shapely.get_coordinates(polygons, return_index=True)
-    drawn = (points * scale - 0.5) * (1 << SUBPIXEL_BITS)
-    starts = np.flatnonzero(np.diff(ring, prepend=-1))
-    return np.split(np.round(drawn).astype(np.int32), starts)[1:]  # nothing lies before the first
+    drawn = np.round((points * scale - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    ends = np.flatnonzero(np.diff(ring, append=-1)) + 1
+    # Slices: numpy's own split takes several times as long for many short pieces.
+    return [drawn[begin:end] for begin, end in pairwise([0, *ends.tolist()])]

@@ -1,6 +1,5 @@
 """A run as SpatialData, for squidpy, napari-spatialdata or Vitessce: the extra ``spatialdata``."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import shapely
 import tifffile
 from numpy.typing import NDArray
 
+from nuguide.documents import read_toml
 from nuguide.errors import InputError
 from nuguide.export.label_pyramid import CHUNK_PX, NUCLEI
 from nuguide.export.table import read_table
@@ -72,9 +72,8 @@ def write_spatialdata(run: Path, path: Path) -> None:
 
 def _mpp(run: Path) -> float:
     try:
-        record = tomllib.loads((run / "run.toml").read_text(encoding="utf-8"))
-        return float(record["configuration"]["mpp"])
-    except (OSError, ValueError, KeyError) as fault:
+        return float(read_toml(run / "run.toml")["configuration"]["mpp"])
+    except (ValueError, TypeError, LookupError, ArithmeticError) as fault:
         raise InputError(
             f"{run} holds no finished run ({fault}); expected a folder that nuguide segment wrote; "
             "segment first"

@@ -1,6 +1,5 @@
 """The user's own store of guide weights: safetensors, each with a TOML record beside it."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
+from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import GuideError
 from nuguide.files import CACHE, cache_folder, make_folder, replacing, unwritable
 
@@ -64,8 +64,8 @@ def find(name: str) -> CachedWeights | None:
     if not path.is_file():
         return None
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        record = read_toml(path)
+    except DocumentError as error:
         raise GuideError(
             f"{path} cannot be read ({error}); expected the record of a guide's weights; "
             f"delete it and add {name} again"

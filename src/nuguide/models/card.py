@@ -5,13 +5,13 @@ its range or a missing licence is an error that names the field.
 """
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nuguide.documents import DocumentError, parse_toml
 from nuguide.errors import ModelError, NuguideError
 from nuguide.faults import first_fault
 from nuguide.models.calibration import Calibration
@@ -20,11 +20,15 @@ from nuguide.units import checked_mpp
 MAX_CARD_BYTES = 1 << 20
 """Largest card that is read; a real one has a few kilobytes."""
 
+MAX_FIELD_UM = 10_000.0
+"""Widest field of a guide: 1 cm of tissue."""
+
+MAX_TILE_PX = 4096
+"""Longest side of the tiles of a network that pools globally."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _Bounds = Field(ge=-4096, le=4096)
@@ -88,7 +92,7 @@ class GuideSpec(_Part):
 
     kind: Literal["none", "named", "student"] = "none"
     name: str = ""
-    field_um: Positive | None = None
+    field_um: Annotated[float, Field(gt=0, le=MAX_FIELD_UM)] | None = None
     options: Options = {}
 
     @model_validator(mode="after")
@@ -114,19 +118,20 @@ class Decoding(_Part):
         Share of the nucleus' probability from which a pixel belongs to a nucleus, 0..1; 0.5 is
         the argmax of two channels that sum to one.
     smoothing_um : float
-        Standard deviation of the Gaussian over distance or offsets, um; 0: none.
+        Standard deviation of the Gaussian over distance or offsets, um; 0: none; at most 10, a
+        nucleus.
     prominence : float
         How far a peak must stand above the saddle to a higher one to be a nucleus of its own,
         in units of the landscape: 1 from the middle of a nucleus to its border (distance), or
         from level ground to where two nuclei meet (offsets).
     min_area_um2 : float
-        Smaller objects are dropped, um2.
+        Smaller objects are dropped, um2; at most 10,000.
     """
 
     foreground_threshold: Share = 0.5
-    smoothing_um: NotNegative = 0.5
+    smoothing_um: Annotated[float, Field(ge=0, le=10)] = 0.5
     prominence: Share = 0.08
-    min_area_um2: NotNegative = 8.0
+    min_area_um2: Annotated[float, Field(ge=0, le=10_000)] = 8.0
 
 
 class Score(_Part):
@@ -194,7 +199,7 @@ class Card(_Part):
     mpp: float
     classes: tuple[Text, ...] = ("nucleus",)
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    tile_px: Annotated[int, Field(ge=16, multiple_of=16)] | None = None
+    tile_px: Annotated[int, Field(ge=16, le=MAX_TILE_PX, multiple_of=16)] | None = None
     network: NetworkSpec
     guide: GuideSpec = GuideSpec()
     decoding: Decoding = Decoding()
@@ -249,12 +254,12 @@ class Card(_Part):
         """
         try:
             # JSON is the form in which pydantic's strict mode takes an array for a tuple.
-            return cls.model_validate_json(json.dumps(tomllib.loads(text)))
+            return cls.model_validate_json(json.dumps(parse_toml(text)))
         except ValidationError as error:
             raise ModelError(
                 f"{source}: field {first_fault(error, 'cards')}; correct it"
             ) from error
-        except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+        except (DocumentError, TypeError) as error:
             raise ModelError(
                 f"{source} is not a card in TOML ({error}); expected strings, numbers, arrays and "
                 "tables; take the model from where it was published"

@@ -4,13 +4,13 @@ The published code (Swain, Cheoi, Ko, MICCAI 2024) is configured by a ``.sys`` f
 it read to ``config.json`` beside each experiment.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nuguide.documents import DocumentError, parse_json
 from nuguide.errors import ModelError
 from nuguide.faults import first_fault
 
@@ -108,8 +108,8 @@ def _parsed(text: str, source: str) -> dict[str, object]:
     """Read JSON, or the lines ``name = value # comment`` of a ``.sys`` file."""
     if text.lstrip().startswith("{"):
         try:
-            settings: dict[str, object] = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            settings: dict[str, object] = parse_json(text)
+        except DocumentError as error:
             raise ModelError(
                 f"{source} is not JSON ({error}); expected the experiment's config.json; "
                 "check the file"

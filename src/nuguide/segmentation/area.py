@@ -62,11 +62,13 @@ class Area:
         if self.mask is None:
             return {"area": "whole image"}
         names = {(False, True): "region of interest", (True, False): "tissue"}
+        roi = self.mask.roi
         return {
             "area": names.get((self.searched, self.roi), "tissue in the region of interest"),
             "tissue_threshold": round(self.mask.threshold, 6),
             "area_mm2": round(self.mask.area_mm2, 6),
-            "mask_sha256": hashlib.sha256(np.packbits(self.mask.mask).tobytes()).hexdigest(),
+            "mask_sha256": hashlib.sha256(np.packbits(self.mask.reach).tobytes()).hexdigest(),
+            **({} if roi is None else {"roi_sha256": roi.sha256}),
         }
 
 
@@ -92,7 +94,7 @@ def find_area(slide: Slide, where: Where) -> Area:
 
 def why_nothing(slide: Slide, area: Area) -> str:
     """Say why an image has no nucleus."""
-    if area.mask is not None and not area.mask.mask.any():
+    if area.mask is not None and not area.mask.reach.any():
         place = "in the region of interest" if area.roi else "on the slide"
         return (
             f"no tissue was found {place} at a threshold of {area.mask.threshold:.3f}; look at it, "

@@ -94,6 +94,13 @@ def _outcome(future: Future) -> Piece | NuguideError:
             f"a region took {error.allowed_failures + 1} workers with it; expected workers to "
             "live; give each more memory, and run the same command again"
         )
+    # Whatever else a worker failed at is the end of its image, not of those beside it.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        return InputError(
+            f"a region failed on a worker ({type(error).__name__}: {reason}); expected its nuclei; "
+            "see the worker's log, and run the same command again"
+        )
     return outcome
 
 
@@ -143,7 +150,8 @@ def segment_remotely(
             task, loaded = Task(_open(slide), region, staining), _load(model)
         return segment_region(task, loaded)
     except NuguideError as error:
-        return error
+        # Without its cause: a codec's own error may be one that cannot be sent.
+        return type(error)(str(error))
 
 
 _OPENING = threading.Lock()

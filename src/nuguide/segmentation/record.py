@@ -1,7 +1,6 @@
 """The record of a run: what decides its result, what was found, with what; ``run.toml``."""
 
 import platform
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide import __version__
 from nuguide.backends.registry import versions_of
+from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import OutputError
 from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing, unwritable
@@ -183,11 +183,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        record = read_toml(path)
         _Record.model_validate(record)
     except ValidationError as error:
         raise _unreadable(path, first_fault(error, "records of runs")) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except DocumentError as error:
         raise _unreadable(path, str(error)) from error
     return record
 

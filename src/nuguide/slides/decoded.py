@@ -32,10 +32,13 @@ class Decoded:
         coordinates written are those of the stored pixels, as in QuPath and ImageJ.
     scale : Scale or None
         um/px from the file's metadata; None if it tells none that a microscope can have.
+    objective_power : float or None
+        Nominal magnification of the objective, where the file tells it.
     """
 
     rgb: NDArray[np.uint8]
     scale: Scale | None
+    objective_power: float | None = None
 
 
 def check_extent(height: int, width: int, name: str, limit: int = MAX_PIXELS) -> None:

@@ -10,7 +10,13 @@ import openslide
 from nuguide.errors import InputError
 from nuguide.slides.decoded import MAX_SLIDE_PIXELS, MAX_TILE_PIXELS, check_extent
 from nuguide.slides.levels import Level, Pixels, Stored, downsample_of
-from nuguide.slides.scale import UM_PER_UNIT, Scale, plausible_scale
+from nuguide.slides.scale import (
+    UM_PER_UNIT,
+    Scale,
+    finite_number,
+    leading_number,
+    plausible_scale,
+)
 
 WHITE = 255
 DEFAULT_TILE_PX = 512
@@ -56,7 +62,9 @@ def open_vendor(path: Path, vendor: str) -> Stored:
         levels=levels,
         scales=_told_scales(about),
         vendor=vendor,
-        objective_power=next(filter(None, (_number(about.get(key)) for key in _POWER_KEYS)), None),
+        objective_power=next(
+            filter(None, (leading_number(about.get(key)) for key in _POWER_KEYS)), None
+        ),
         offset_px=(levels.offset_px[0], levels.offset_px[1]),
     )
 
@@ -136,7 +144,9 @@ def _over_white(rgba: Pixels) -> Pixels:
 
 def _bounds(about: Mapping[str, str], full: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return (y, x, height, width) of what was scanned, within the frame."""
-    told = [_number(about.get(f"openslide.bounds-{key}")) for key in ("y", "x", "height", "width")]
+    told = [
+        finite_number(about.get(f"openslide.bounds-{key}")) for key in ("y", "x", "height", "width")
+    ]
     if any(value is None for value in told):
         return 0, 0, *full
     top, left, height, width = (int(value or 0) for value in told)
@@ -147,7 +157,8 @@ def _bounds(about: Mapping[str, str], full: tuple[int, int]) -> tuple[int, int, 
 
 def _tile(about: Mapping[str, str], level: int) -> tuple[int, int]:
     sides = [
-        _number(about.get(f"openslide.level[{level}].tile-{key}")) for key in ("height", "width")
+        finite_number(about.get(f"openslide.level[{level}].tile-{key}"))
+        for key in ("height", "width")
     ]
     tall, wide = (int(side) if side and side >= 1 else DEFAULT_TILE_PX for side in sides)
     # Files may call a whole strip a tile; OpenSlide cuts it itself.
@@ -156,7 +167,11 @@ def _tile(about: Mapping[str, str], level: int) -> tuple[int, int]:
 
 def _told_scales(about: Mapping[str, str]) -> tuple[Scale, ...]:
     told = [
-        (_number(about.get(across)), _number(about.get(down)), f"{across.removesuffix('-x')}")
+        (
+            finite_number(about.get(across)),
+            finite_number(about.get(down)),
+            f"{across.removesuffix('-x')}",
+        )
         for across, down in _MPP_KEYS
     ]
     told.append((*_from_resolution(about), "TIFF resolution tags"))
@@ -166,19 +181,11 @@ def _told_scales(about: Mapping[str, str]) -> tuple[Scale, ...]:
 
 def _from_resolution(about: Mapping[str, str]) -> tuple[float | None, float | None]:
     um = UM_PER_UNIT.get(about.get("tiff.ResolutionUnit", "").lower())
-    per_unit = [_number(about.get(f"tiff.{axis}Resolution")) for axis in "XY"]
+    per_unit = [finite_number(about.get(f"tiff.{axis}Resolution")) for axis in "XY"]
     if um is None or not all(per_unit):
         return None, None
     across, down = (um / value for value in per_unit if value)
     return across, down
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _one_line(fault: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Microns per pixel: what a file tells, in whatever words, and which of it is believed."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ UM_PER_UNIT = {
     "metre": 1e6,
 }
 """um in a unit of length, by the names that files use."""
+
+_NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 UM_TIMES_POWER = 10.0
 """um/px times objective power, by convention: 40x is 0.25 um/px. Scanners differ by 10 %."""
@@ -82,6 +85,27 @@ def plausible_scale(mpp_x: float, mpp_y: float, source: str) -> Scale | None:
     if not (low <= mpp_x <= high and low <= mpp_y <= high):
         return None
     return Scale(mpp_x, mpp_y, source)
+
+
+def finite_number(text: str | None) -> float | None:
+    """Read a number out of a file's metadata; None if there is none, or no finite one."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def leading_number(text: str | None) -> float | None:
+    """Read the number that a text begins with, as in "40x"; None if there is none.
+
+    Examples
+    --------
+    >>> leading_number("40x"), leading_number(".2525|Filename"), leading_number("forty")
+    (40.0, 0.2525, None)
+    """
+    found = _NUMBER.match((text or "").lstrip())
+    return finite_number(found[0]) if found else None
 
 
 def settle_scale(

@@ -18,7 +18,7 @@ from nuguide.slides.tiff_checks import (
     damaged,
     quiet,
 )
-from nuguide.slides.tiff_scale import told_scales
+from nuguide.slides.tiff_scale import told_power, told_scales
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -39,7 +39,8 @@ def decode_tiff(path: Path) -> Decoded:
             samples = _samples_last(series, path.name)
             page = series.keyframe
             rgb = as_rgb(as_shown(samples, page, path.name), path.name, alpha_of(page))
-            return Decoded(rgb, next(iter(told_scales(tiff, page)), None))
+            scale = next(iter(told_scales(tiff, page)), None)
+            return Decoded(rgb, scale, told_power(tiff, page))
     except DAMAGE as fault:
         raise damaged(path.name, fault) from fault
 

@@ -61,7 +61,7 @@ def open_tiff(path: Path) -> Stored:
         raise damaged(path.name, fault) from fault
     decoded = decode_tiff(path)
     scales = () if decoded.scale is None else (decoded.scale,)
-    return Stored(ArrayLevels(decoded.rgb), scales, "TIFF")
+    return Stored(ArrayLevels(decoded.rgb), scales, "TIFF", decoded.objective_power)
 
 
 def _streamed(tiff: tifffile.TiffFile, path: Path) -> Stored | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import reduce
 
 import cv2
@@ -13,6 +13,7 @@ from scipy import ndimage
 from nuguide.errors import InputError
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Box
+from nuguide.slides.roi import Roi
 
 Mask = NDArray[np.bool_]
 
@@ -47,15 +48,31 @@ class Tissue:
         um/px of the mask.
     threshold : float
         Optical density above the glass from which a pixel is tissue; 0 where all was taken.
+    roi : Roi, optional
+        The region of interest that it is cut to: of the mask are pixels whose middle lies in it.
+    reach : ndarray
+        (h, w) bool: pixels that hold some of it; the mask, where there is no region of interest.
     """
 
     mask: Mask
     mpp: float
     threshold: float
+    roi: Roi | None = None
+    reach: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Cut to the region of interest."""
+        reach = self.mask
+        if self.roi is not None:
+            reach = self.mask & self.roi.reach
+            object.__setattr__(self, "mask", self.mask & self.roi.inside)
+        object.__setattr__(self, "reach", reach)
 
     @property
     def area_mm2(self) -> float:
-        """Area of the tissue, mm2."""
+        """Area of the tissue, mm2; of a region of interest as it is drawn, if all was taken."""
+        if self.roi is not None and not self.threshold:
+            return self.roi.area_mm2
         return float(self.mask.sum()) * (self.mpp / 1e3) ** 2
 
     def share(self, box: Box, mpp: float) -> float:
@@ -67,7 +84,7 @@ class Tissue:
         corners = np.array([(box.y, box.x, box.height, box.width) for box in boxes], np.float64)
         y, x, height, width = corners.reshape(-1, 4).T * (mpp / self.mpp)
         # (h + 1, w + 1): tissue above and left of each corner. Not kept: it is four masks large.
-        integral = cv2.integral(self.mask.astype(np.uint8), sdepth=cv2.CV_32S)
+        integral = cv2.integral(self.reach.astype(np.uint8), sdepth=cv2.CV_32S)
         tissue = (
             _sum_to(integral, y + height, x + width)
             - _sum_to(integral, y, x + width)
@@ -88,29 +105,41 @@ class Tissue:
             math.ceil((begin + length) * scale)
             for begin, length in ((box.y, box.height), (box.x, box.width))
         )
-        window = self.mask[top:bottom, left:right]
+        window = self.reach[top:bottom, left:right]
         rows, columns = (np.flatnonzero(window.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
             return None
         y = max(box.y, math.floor((top + int(rows[0])) / scale))
         x = max(box.x, math.floor((left + int(columns[0])) / scale))
-        end_y = min(box.y + box.height, math.ceil((top + int(rows[-1]) + 1) / scale))
-        end_x = min(box.x + box.width, math.ceil((left + int(columns[-1]) + 1) / scale))
+        last_y, last_x = top + int(rows[-1]) + 1, left + int(columns[-1]) + 1
+        end_y, end_x = box.y + box.height, box.x + box.width
+        height, width = self.mask.shape
+        # The last pixel of the mask stands for what is left of the slide.
+        end_y = end_y if last_y == height else min(end_y, math.ceil(last_y / scale))
+        end_x = end_x if last_x == width else min(end_x, math.ceil(last_x / scale))
         return Box(y, x, end_y - y, end_x - x)
 
     def covers(
         self, y: NDArray[np.float64], x: NDArray[np.float64], mpp: float
     ) -> NDArray[np.bool_]:
-        """Tell which points, in px of the grid at ``mpp``, lie on tissue."""
-        scale = mpp / self.mpp
-        rows, columns = (np.floor(np.asarray(places) * scale).astype(int) for places in (y, x))
-        height, width = self.mask.shape
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        return np.asarray(inside & self.mask[rows.clip(0, height - 1), columns.clip(0, width - 1)])
+        """Tell which points, in px of the grid at ``mpp``, lie on tissue.
 
-    def within(self, roi: Mask) -> "Tissue":
-        """Return the tissue inside a region of interest, a mask of the same grid."""
-        return replace(self, mask=self.mask & roi)
+        What is left of the slide beyond the mask's last pixel, less than half of one, goes with it.
+        """
+        scale = mpp / self.mpp
+        height, width = self.mask.shape
+        rows, columns = np.asarray(y) * scale, np.asarray(x) * scale
+        inside = (rows >= 0) & (rows < height + 0.5) & (columns >= 0) & (columns < width + 0.5)
+        rows = np.floor(rows).astype(int).clip(0, height - 1)
+        columns = np.floor(columns).astype(int).clip(0, width - 1)
+        covered = np.asarray(inside & self.reach[rows, columns], np.bool_)
+        if self.roi is not None:
+            covered[covered] = self.roi.covers(y[covered], x[covered], mpp)
+        return covered
+
+    def within(self, roi: Roi) -> "Tissue":
+        """Return the tissue inside a region of interest."""
+        return Tissue(self.mask, self.mpp, self.threshold, roi)
 
 
 def _sum_to(

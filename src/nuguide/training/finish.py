@@ -1,6 +1,5 @@
 """From a run's checkpoint to a model or a student: weights, card, scores."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from nuguide import __version__
+from nuguide.documents import DocumentError, read_json
 from nuguide.errors import RecipeError
 from nuguide.guides.base import Guide
 from nuguide.guides.student import StudentGuide
@@ -142,8 +142,8 @@ def recipe_of(run: Path) -> Recipe:
             "check the path, or train it first"
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        values = read_json(path)
+    except DocumentError as error:
         raise RecipeError(
             f"{path} cannot be read as JSON ({error}); expected the recipe of a run; "
             "train anew into another folder"

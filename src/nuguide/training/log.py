@@ -55,7 +55,7 @@ def _rows_before(path: Path, steps: int) -> list[dict[str, str]]:
 def without_noise() -> Iterator[None]:
     """Silence what Lightning tells about itself; all else is passed on."""
     source = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    source.addFilter(_is_no_advertisement)
+    source.addFilter(_is_of_use)
     try:
         with warnings.catch_warnings():
             # Crops are made in the training process: at two cores a worker would take from it.
@@ -68,8 +68,10 @@ def without_noise() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
             yield
     finally:
-        source.removeFilter(_is_no_advertisement)
+        source.removeFilter(_is_of_use)
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless cloud" not in record.getMessage()
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Tell whether a line is worth reading: not advice to buy, nor that all epochs were done."""
+    useless = ("Tip: For seamless cloud", "TPU available", "`Trainer.fit` stopped: `max_epochs")
+    return not any(words in record.getMessage() for words in useless)

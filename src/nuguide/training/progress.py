@@ -1,8 +1,8 @@
 """How far the run in a folder is: its steps, its time, its number format, its end."""
 
-import json
 from pathlib import Path
 
+from nuguide.documents import read_json
 from nuguide.errors import RecipeError
 from nuguide.training.finish import TRAINED_FILE, best_path, last_path, read_checkpoint
 from nuguide.training.hardware import PRECISION_KEY, Precision
@@ -22,9 +22,9 @@ def trained_elsewhere(out: Path) -> dict[str, float] | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         return {name: float(values[name]) for name in ("steps", "seconds")}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise RecipeError(
             f"{path} cannot be read ({type(error).__name__}: {error}); expected the record of a "
             "training on a GPU; take it back again with scripts/train_gpu unpack"

@@ -1,13 +1,13 @@
 """Recipes read: from TOML or a run's folder, with some values changed, and checked."""
 
 import json
-import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from nuguide.documents import DocumentError, parse_toml, read_toml
 from nuguide.errors import RecipeError
 from nuguide.faults import first_fault
 from nuguide.training.recipe import Recipe
@@ -49,8 +49,8 @@ def read_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None)
             "check the name"
         )
     try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        values = read_toml(source)
+    except DocumentError as error:
         raise RecipeError(
             f"{source} cannot be read as TOML ({error}); expected a recipe; begin with one out of "
             f"{RECIPES}"
@@ -80,8 +80,8 @@ def parsed_changes(texts: Sequence[str]) -> dict[str, Any]:
                 f"--set says {text!r}; expected KEY=VALUE; write it such as --set steps=500"
             )
         try:
-            values[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            values[key] = parse_toml(f"value = {value}")["value"]
+        except DocumentError:
             values[key] = value
     return values
 
@@ -115,6 +115,11 @@ def checked_recipe(values: dict[str, Any], source: str, changed: Collection[str]
         where = _told_by(error, source, changed)
         # The first part of the place is the recipe's kind, which is no key of the file.
         raise RecipeError(f"{where}: {first_fault(error, 'recipes', 1)}; correct it") from error
+    except RecursionError as error:
+        raise RecipeError(
+            f"{source}, changed by --set, holds tables that lie too deep in each other; expected "
+            "the keys of a recipe, such as network.options.width; correct --set"
+        ) from error
     except TypeError as error:
         raise RecipeError(
             f"{source} holds a date or time ({error}); expected texts, numbers, arrays and "

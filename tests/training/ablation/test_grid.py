@@ -97,6 +97,7 @@ def test_a_variant_may_have_a_reference_of_its_own(tmp_path: Path):
         ('about = "no guide"', 'about = "a"\nabuot = "b"', "variants.none.abuot is unknown"),
         ('about = "no guide"', 'about = "a"\nreference = "x"', "Known: none, wide"),
         ("set.steps = 7", "set.steps = ", "cannot be read as TOML"),
+        ("set.steps = 7", f"set.steps = {'1' * 5000}", "cannot be read as TOML"),
         ("set.steps = 7", "set.steps = 2020-01-01", "cannot be read as TOML"),
     ],
 )

@@ -1,7 +1,6 @@
 """Grids: the variants of a recipe that an ablation compares, as one typed value read from TOML."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nuguide.documents import DocumentError, read_toml
 from nuguide.errors import RecipeError, nearest_names
 from nuguide.faults import first_fault
 from nuguide.models.card import Name, Text
@@ -115,10 +115,9 @@ def read_grid(name_or_path: str | Path) -> Grid:
             f"no grid {str(name_or_path)!r}; expected a TOML file or one of {known}; check the name"
         )
     try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
         # JSON is the form in which pydantic's strict mode takes an array for a tuple.
-        return Grid.model_validate_json(json.dumps(values))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, TypeError) as error:
+        return Grid.model_validate_json(json.dumps(read_toml(source)))
+    except (DocumentError, TypeError) as error:
         raise RecipeError(
             f"{source} cannot be read as TOML ({error}); expected a grid; begin with one out of "
             f"{GRIDS}"

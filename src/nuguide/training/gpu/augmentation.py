@@ -2,9 +2,9 @@
 
 The same views as ``nuguide.training.augmentation`` draws crop by crop with OpenCV, for a device
 that takes hundreds of crops a second and a machine that has no OpenCV: geometry, stain, brightness,
-blur and noise, by the same recipe and the same stains. Two differences: no JPEG compression, and
-the distance is sampled from a map of the whole image, so a nucleus that the crop's edge cuts keeps
-the distances of the whole one.
+blur, noise and JPEG, by the same recipe and the same stains. One difference: the distance is
+sampled from a map of the whole image, so a nucleus that the crop's edge cuts keeps the distances of
+the whole one.
 """
 
 import math
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nuguide.guides.student import TOKEN_PX
+from nuguide.training.gpu.jpeg import compressed
 from nuguide.training.gpu.offsets import centre_offsets
 from nuguide.training.gpu.tissue import Tissue
 from nuguide.training.stain_vectors import OTHER_STAINS, unit_stains
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _BLUR_REACH = 6
 """Of the kernel, px: four times the widest blur."""
+
+_QUALITY = range(30, 95)
+"""Of JPEG, as ``nuguide.training.augmentation`` draws it."""
 
 _SIDES = 3
 """Along an axis a position lies in the image, before or beyond it."""
@@ -255,7 +259,7 @@ def _stains(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def disturbed(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
-    """Grey, brightness, contrast, blur and noise of (B, 3, n, n) in 0..255."""
+    """Grey, brightness, contrast, blur, noise and JPEG of (B, 3, n, n) in 0..255."""
     count = len(image)
 
     def by_chance(probability: float) -> Tensor:
@@ -271,7 +275,12 @@ def disturbed(image: Tensor, chosen: "Augmentation", draws: Draws) -> Tensor:
         sigma = draws.uniform(0.4, 1.5, count, 1, 1, 1)
         image = blurred(image, torch.where(by_chance(chosen.blur), sigma, 0.0))
     noise = draws.uniform(2, 12, count, 1, 1, 1) * by_chance(chosen.noise)
-    return image + draws.normal(1, *image.shape) * noise
+    image = image + draws.normal(1, *image.shape) * noise
+    if chosen.jpeg:
+        quality = draws.below(_QUALITY.stop - _QUALITY.start, count) + _QUALITY.start
+        packed = compressed(image.clamp(0, 255), quality)
+        image = torch.where(by_chance(chosen.jpeg), packed, image)
+    return image
 
 
 def blurred(image: Tensor, sigma: Tensor) -> Tensor:

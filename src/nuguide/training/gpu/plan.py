@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from nuguide.documents import read_json
 from nuguide.errors import InputError
 from nuguide.guides.weights import digest
 from nuguide.training.gpu.arrays import Unsigned, restored
@@ -78,7 +79,7 @@ def read_pack(folder: Path) -> Pack:
         If a file is missing or damaged.
     """
     try:
-        values = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
+        values = read_json(folder / PLAN_FILE)
         return Pack(values, load_file(folder / DATA_FILE))
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from nuguide import __version__
+from nuguide.documents import read_json
 from nuguide.errors import InputError
 from nuguide.files import make_folder, replacing
 from nuguide.training.gpu.pieces import write_pieces
@@ -179,10 +180,10 @@ def _remembered(runs: Path, seconds: float) -> float:
 
 def _read_budget(file: Path) -> float:
     try:
-        seconds = float(json.loads(file.read_text(encoding="utf-8"))["run_seconds"])
+        seconds = float(read_json(file)["run_seconds"])
         if not 0 < seconds < math.inf:
             raise ValueError(f"run_seconds {seconds}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise InputError(
             f"{file} cannot be read ({type(error).__name__}: {error}); expected the seconds of a "
             "run, as the first call wrote them; say them by --run-time"

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from nuguide.documents import read_json
 from nuguide.errors import InputError
 from nuguide.faults import first_fault
 from nuguide.files import make_folder, replacing
@@ -114,11 +115,11 @@ def _student(recipe: SegmentationRecipe, result: dict[str, Any]) -> dict[str, Te
 def _results(folder: Path) -> list[dict[str, Any]]:
     path = folder / SCORES_FILE
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path)
         unfinished = [each["name"] for each in results if not each["finished"]]
         if not all(isinstance(each["weights"], list) for each in results):
             raise TypeError("weights")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {error}); expected the scores of a "
             "training on a GPU; fetch the files of the GPU machine again"
