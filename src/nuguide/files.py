@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nuguide.errors import OutputError
 
-ADVICE = "give another place with -o"
+ADVICE = "name another place"
 
 CACHE = "NUGUIDE_CACHE"
 """Environment variable that names another place for the user's cache."""

@@ -336,7 +336,7 @@ class TestBadInput:
     def test_out_is_a_file(self, run: Run, picture: Path, tmp_path: Path) -> None:
         place = tmp_path / "taken"
         place.write_text("mine")
-        refused(run(picture, "--mpp", 0.5, "-o", place), "taken", "-o")
+        refused(run(picture, "--mpp", 0.5, "-o", place), "taken", "name another place")
         assert place.read_text() == "mine"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

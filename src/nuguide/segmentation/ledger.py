@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing, unwritable
 from nuguide.nuclei.schema import with_later_columns
-from nuguide.segmentation.record import RUN_FILE, Configuration, differences
+from nuguide.segmentation.record import REPLACE, RUN_FILE, Configuration, differences
 from nuguide.segmentation.region import CLAIMED, Piece, no_nuclei
 
 LEDGER_FILE = "ledger.sqlite"
@@ -131,8 +131,7 @@ class Ledger:
         elif different := differences(theirs, configuration):
             raise OutputError(
                 f"{self._path.parent} holds another run that is not finished "
-                f"({'; '.join(different)}); expected an empty folder or the same run; give "
-                "another -o, or --overwrite to replace it"
+                f"({'; '.join(different)}); expected an empty folder or the same run; {REPLACE}"
             )
 
     def __enter__(self) -> Self:
@@ -239,13 +238,12 @@ class Ledger:
             if "locked" in str(fault):
                 raise OutputError(
                     f"{self._path.parent} is being written by another run; expected one at a time; "
-                    "wait for it, or give another -o"
+                    "wait for it, or name another folder"
                 ) from fault
             raise unwritable(self._path, fault) from fault
         except (sqlite3.DatabaseError, ValueError) as fault:
             raise OutputError(
-                f"{self._path} is damaged ({fault}); expected the ledger of a run; give another "
-                "-o, or --overwrite to begin anew"
+                f"{self._path} is damaged ({fault}); expected the ledger of a run; {REPLACE}"
             ) from fault
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
+from nuguide.errors import InputError
 from nuguide.export.csv import write_csv
 from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
@@ -71,6 +72,20 @@ class Outputs:
 
     labels: Labels = "auto"
     csv: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a form that there is not: a type is no guard in a script.
+
+        Raises
+        ------
+        InputError
+            If ``labels`` is none of its choices.
+        """
+        if self.labels not in get_args(Labels):
+            raise InputError(
+                f"labels {self.labels!r} is no form of the label map; expected "
+                f"{', '.join(get_args(Labels))}; take one of these"
+            )
 
     def label_file(self, slide: Slide) -> str | None:
         """Return the name of the label map of a slide; None if there shall be none."""

@@ -24,6 +24,9 @@ from nuguide.slides.reader import Slide
 RUN_FILE = "run.toml"
 """Written last: a folder that holds it holds a finished run."""
 
+REPLACE = "name another folder, or replace it with --overwrite (in Python overwrite=True)"
+"""What to do about a folder that holds another run, for error messages."""
+
 Configuration = dict[str, Any]
 """Everything that decides a result, as TOML and JSON can hold it."""
 
@@ -192,7 +195,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def _unreadable(path: Path, fault: str) -> OutputError:
     return OutputError(
         f"{path} cannot be read ({fault}); expected the record of a finished run; "
-        "segment again with --overwrite"
+        "segment again with --overwrite (in Python overwrite=True)"
     )
 
 
@@ -215,7 +218,7 @@ def check_folder(folder: Path, configuration: Configuration, *, overwrite: bool 
     if different:
         raise OutputError(
             f"{folder} holds another run ({'; '.join(different)}); expected an empty folder or the "
-            "same run; give another -o, or --overwrite to replace it"
+            f"same run; {REPLACE}"
         )
 
 

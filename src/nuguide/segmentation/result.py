@@ -142,7 +142,8 @@ class Run:
     folder : Path
         Where it lies.
     files : tuple of str
-        Names of what the run was asked to write there; whatever else lies there is not its own.
+        Names of what the run was asked for this time; what else lies there, of an earlier time
+        too, stays.
     resumed : bool
         Whether it was finished before.
     made : tuple of str

@@ -18,7 +18,7 @@ from nuguide.nuclei.positivity import AskedThresholds
 from nuguide.nuclei.schema import empty_nuclei
 from nuguide.nuclei.stain_choice import AskedStains
 from nuguide.nuclei.staining import Staining, asked_staining
-from nuguide.segmentation.area import Area
+from nuguide.segmentation.area import Area, Where
 from nuguide.segmentation.batch import Batch
 from nuguide.segmentation.batch_plan import plan_batch
 from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
@@ -29,6 +29,7 @@ from nuguide.segmentation.engine import on_device as on_device
 from nuguide.segmentation.estimate import check_scale, estimate_scale, open_scaled
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.joining import ArrayCanvas, join
+from nuguide.segmentation.outputs import Labels, Outputs
 from nuguide.segmentation.planning import Cut, cut_for, plan
 from nuguide.segmentation.record import configuration_of
 from nuguide.segmentation.region import Task
@@ -66,6 +67,12 @@ def segment(
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
     out: str | Path,
+    roi: str | Path | None = None,
+    tissue: bool = True,
+    tissue_threshold: float | None = None,
+    labels: Labels = "auto",
+    csv: bool = False,
+    overwrite: bool = False,
 ) -> Run: ...
 
 
@@ -79,6 +86,12 @@ def segment(
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
     out: str | Path | None = None,
+    roi: str | Path | None = None,
+    tissue: bool = True,
+    tissue_threshold: float | None = None,
+    labels: Labels = "auto",
+    csv: bool = False,
+    overwrite: bool = False,
 ) -> Result | Run:
     """Segment the nuclei of an image, in memory or into a run folder.
 
@@ -107,7 +120,20 @@ def segment(
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped, and makes the files that a finished run lacks from its
-        nuclei. Needed for whole slides; not for arrays.
+        nuclei. Needed for whole slides, and for what follows; not for arrays. Where several images
+        were written there, the image's own folder in it.
+    roi : path, optional
+        GeoJSON of polygons (QuPath annotations): only nuclei inside are wanted.
+    tissue : bool
+        Whether to look for tissue in a whole slide; False takes all of it.
+    tissue_threshold : float, optional
+        Optical density from which something is tissue; given, any image is searched.
+    labels : "auto", "zarr", "tiff" or "none"
+        The label map; "auto" is OME-Zarr for whole slides and TIFF for other images.
+    csv : bool
+        Whether the measurements are written as CSV too.
+    overwrite : bool
+        Replace another run that lies in the folder; begin anew.
 
     Returns
     -------
@@ -119,9 +145,9 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here, or the stains or thresholds make no sense.
+        cannot be used here, or stains, thresholds or region of interest make no sense.
     OutputError
-        If ``out`` cannot be written or holds another run.
+        If ``out`` cannot be written, holds another run, or writing there would spoil the image.
     ResolutionError
         If its um/px are missing, out of range or too coarse for the model.
     ModelError
@@ -135,6 +161,12 @@ def segment(
     >>> run.nuclei.to_table(columns=["area_um2"])  # doctest: +SKIP
     """
     staining = asked_staining(stains, positive)
+    where = Where(tissue, tissue_threshold, None if roi is None else Path(roi))
+    settings = Settings(
+        mpp, where, outputs=Outputs(labels, csv), overwrite=overwrite, staining=staining
+    )
+    if out is None:
+        _refuse_for_memory(settings)
     loaded = load(model)
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
@@ -148,7 +180,6 @@ def segment(
         scale = estimate_scale(from_array(image, UNKNOWN), moved) if mpp == "estimate" else mpp
         return segment_slide(check_scale(from_array(image, scale), moved), moved, staining=staining)
     if out is not None:
-        settings = Settings(mpp, staining=staining)
         return _segment_into(Path(image), Path(out), loaded, device, settings)
     slide = open_scaled(image, mpp, on_device(loaded, device))
     if slide.streams:
@@ -159,6 +190,22 @@ def segment(
             'nuclei and labels; give it, for example out="out"'
         )
     return segment_slide(slide, on_device(loaded, device), staining=staining)
+
+
+def _refuse_for_memory(settings: Settings) -> None:
+    """Refuse what only a run folder can have."""
+    asked = {
+        "roi": settings.where.roi is not None,
+        "tissue_threshold": settings.where.threshold is not None,
+        "labels": settings.outputs.labels != "auto",
+        "csv": settings.outputs.csv,
+        "overwrite": settings.overwrite,
+    }
+    if names := [name for name, given in asked.items() if given]:
+        raise InputError(
+            f"{', '.join(names)} given without out; expected a run folder for that; give it, for "
+            'example out="out", or ask save() of the result for other files'
+        )
 
 
 def _segment_into(image: Path, out: Path, model: Model, device: str, settings: Settings) -> Run:
