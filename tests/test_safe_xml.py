@@ -22,6 +22,14 @@ def test_a_document_type_is_refused(text: str, tmp_path: Path):
             parse_file(path)
 
 
+@pytest.mark.parametrize("encoding", ["rot13", "foo", "utf-7", "utf-32"])
+def test_an_encoding_that_there_is_not_is_a_fault_of_the_xml(tmp_path: Path, encoding: str):
+    path = tmp_path / "a.xml"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?><r/>')
+    with pytest.raises(ParseError):
+        parse_file(path)
+
+
 def test_all_else_is_parsed_as_ever(tmp_path: Path):
     text = "<r><!-- <!DOCTYPE l> --><p size='2'>&lt;!DOCTYPE</p></r>"
     path = tmp_path / "a.xml"

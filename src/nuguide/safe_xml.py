@@ -1,5 +1,7 @@
 """XML from outside, without the document type in which alone entities can be declared."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, ParseError
@@ -26,11 +28,12 @@ def parse_file(path: Path) -> Element:
     DocumentTypeError
         If it has a document type.
     ParseError
-        If it is no XML.
+        If it is no XML, or in an encoding that there is not.
     OSError
         If it cannot be read.
     """
-    root: Element = ElementTree.parse(path, _parser()).getroot()
+    with _faults():
+        root: Element = ElementTree.parse(path, _parser()).getroot()
     return root
 
 
@@ -44,7 +47,17 @@ def parse_text(text: str) -> Element:
     ParseError
         If it is no XML.
     """
-    return ElementTree.fromstring(text, _parser())
+    with _faults():
+        return ElementTree.fromstring(text, _parser())
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Word what the parser says of encodings, and of nothing else, by errors of other kinds."""
+    try:
+        yield
+    except (LookupError, ValueError) as error:
+        raise ParseError(str(error)) from error
 
 
 def _parser() -> ElementTree.XMLParser:

@@ -72,6 +72,26 @@ def test_a_truncated_and_a_zipped_array_are_refused(tmp_path: Path):
         open_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(4611686018427387904, 4, 1, 1)",
+        "(99999999999999999999, 8, 8, 3)",
+        "(-1, 8, 8, 3)",
+        "(True,)",
+        "(" * 3000,
+        f"({'9' * 5000},)",
+    ],
+)
+def test_no_header_of_an_array_ends_in_a_traceback(tmp_path: Path, shape: str):
+    write_conic(tmp_path)
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(400)
+    (tmp_path / "images.npy").write_bytes(content)
+    with pytest.raises(DataSetError, match=r"images\.npy cannot be read"):
+        open_dataset(tmp_path)
+
+
 def test_a_class_that_there_is_not_is_named(tmp_path: Path):
     write_conic(tmp_path)
     labels = np.load(tmp_path / "labels.npy")

@@ -1,8 +1,10 @@
+import contextlib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from roifile import ImagejRoi
 
 from fixtures.annotated import tissue
 from fixtures.replicas import write_picture, write_roi_set
@@ -47,6 +49,32 @@ def test_a_damaged_region_is_refused(tmp_path: Path, region: bytes):
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("1.roi", region)
+    with pytest.raises(DataSetError, match=r"x\.zip cannot be read"):
+        read_roi_set(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_archives_changed_anywhere_never_crash(tmp_path: Path, method: int):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.roi", ImagejRoi.frompoints(BOXES[0]).tobytes())
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[random.integers(len(whole))] = random.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataSetError):
+            read_roi_set(path)
+
+
+def test_a_region_shorter_than_it_says_is_refused(tmp_path: Path):
+    region = bytearray(ImagejRoi.frompoints(BOXES[0]).tobytes())
+    region[16:18] = b"\x7f\xff"  # points
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.roi", bytes(region))
     with pytest.raises(DataSetError, match=r"x\.zip cannot be read"):
         read_roi_set(path)
 

@@ -75,6 +75,18 @@ def test_damaged_pictures_are_one_clear_line(tmp_path: Path, content: bytes, rea
     assert "\n" not in str(error.value)
 
 
+def test_a_tiff_of_two_widths_is_one_clear_line(tmp_path: Path):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.zeros((16, 16, 3), np.uint8), photometric="rgb")
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages.first.tags["ImageWidth"].offset
+    content = bytearray(path.read_bytes())
+    content[place + 4] = 2  # values of the tag
+    path.write_bytes(content)
+    with pytest.raises(DataSetError, match="no picture"):
+        read_rgb(path)
+
+
 def test_a_missing_picture_and_a_folder_are_refused(tmp_path: Path):
     for path in (tmp_path / "absent.png", tmp_path):
         with pytest.raises(DataSetError, match="missing or no picture"):

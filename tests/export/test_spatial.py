@@ -9,7 +9,7 @@ import pytest
 from nuguide.errors import InputError
 from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
-from nuguide.export.spatial import LABELS, SHAPES, TABLE, write_spatialdata
+from nuguide.export.spatial import LABELS, SHAPES, TABLE, _mpp, write_spatialdata
 from nuguide.export.table import write_table
 from nuguide.nuclei.schema import empty_nuclei
 
@@ -97,3 +97,10 @@ def test_without_the_extra_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "spatialdata", None)
     with pytest.raises(InputError, match=r"pip install 'nuguide\[spatialdata\]'"):
         write_spatialdata(run, tmp_path / "sdata.zarr")
+
+
+@pytest.mark.parametrize("text", ["", "configuration = 3", f"configuration.mpp = 1{'0' * 4000}"])
+def test_a_damaged_record_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(InputError, match="holds no finished run"):
+        _mpp(tmp_path)

@@ -15,6 +15,7 @@ balanced over the five collections they come from.
 import csv
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,20 @@ MPP = 0.5
 
 CLASSES = ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 FOLDS = 5
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    ArithmeticError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+)
+"""What numpy raises on damaged arrays, whose headers it reads as Python."""
+
 _INFO = "patch_info.csv"
 
 
@@ -80,8 +95,9 @@ def open_conic(root: Path, mpp: float | None = None) -> DataSet:
 def _array(path: Path) -> NDArray[Any]:
     """Map an array into memory; its pages are read when they are asked for."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+        with np.errstate(over="raise"):  # a shape of more bytes than can be counted
+            return np.lib.format.open_memmap(path, mode="r")
+    except DAMAGE as error:
         raise DataSetError(
             f"{path} cannot be read ({' '.join(str(error).split())}); expected an array as numpy "
             "saves it, without objects; take the data set again"

@@ -9,19 +9,17 @@ As published::
     Train|Test/Labels/<image>.mat   inst_map, type_map (seven classes, of which four are made here)
 """
 
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
-from scipy.io.matlab import MatReadError
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry, Finding
 from nuguide.datasets.folder import unpaired
+from nuguide.datasets.matlab import DAMAGE, read_matrix
 from nuguide.datasets.pictures import MAX_PIXELS, by_stem, check_fit, read_rgb
 from nuguide.errors import DataSetError
 
@@ -96,30 +94,13 @@ def _read(path: Path, labels: Path) -> Sample:
 def _matrix(path: Path, name: str) -> NDArray[np.int32]:
     """Read one matrix of whole numbers from 0 out of a MATLAB file."""
     try:
-        shapes = {held: shape for held, shape, _ in scipy.io.whosmat(path)}
-        # The header tells the size before anything is unpacked.
-        if name not in shapes or not 0 < np.prod(shapes[name], dtype=float) <= MAX_PIXELS:
-            raise ValueError(f"it holds {shapes}")
-        values: Any = scipy.io.loadmat(path, variable_names=[name])[name]
-    # What scipy raises on damaged files, and on those of MATLAB 7.3, which are HDF5.
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        EOFError,
-        OverflowError,
-        MemoryError,
-        NotImplementedError,
-        MatReadError,
-        zlib.error,
-    ) as error:
+        values = read_matrix(path, name, MAX_PIXELS)
+    except DAMAGE as error:
         raise DataSetError(
             f"{path} cannot be read ({' '.join(str(error).split())[:200]}); expected a MATLAB file "
             f"before 7.3 with the matrix {name}; take the data set again"
         ) from error
-    if values.ndim != 2 or values.dtype.kind not in "iuf" or not _whole(values):
+    if not _whole(values):
         raise DataSetError(
             f"{path} holds {name} of shape {values.shape} and {values.dtype}; expected a matrix of "
             "whole numbers from 0; take the data set again"

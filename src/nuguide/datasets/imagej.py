@@ -1,7 +1,9 @@
 """ImageJ's RoiSet.zip: one region of interest a nucleus, as the ROI manager saves them."""
 
+import lzma
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,20 @@ MAX_ROIS = 200_000
 MAX_ROI_BYTES = 1_000_000
 MAX_BYTES = 200_000_000
 """Most of all regions together, unpacked: a region drawn by hand has some hundred bytes."""
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+"""What zipfile, its decompressors and roifile raise on damaged or encrypted archives."""
 
 
 def read_roi_set(path: Path) -> list[Outline]:
@@ -46,8 +62,7 @@ def read_roi_set(path: Path) -> list[Outline]:
                 rings = [ring for ring in rings if len(ring) >= 3]
                 if rings:
                     outlines.append(Outline(tuple((ring,) for ring in rings)))
-    # What zipfile and roifile raise on damaged or encrypted archives.
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error, RuntimeError, EOFError) as error:
+    except DAMAGE as error:
         raise DataSetError(
             f"{path} cannot be read ({' '.join(str(error).split())}); expected a RoiSet.zip of "
             "ImageJ's ROI manager; save it again"

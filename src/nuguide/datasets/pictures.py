@@ -166,7 +166,7 @@ def _tiff_size(file: BinaryIO) -> tuple[int, int]:
                 f"{file.name} has the orientation tag {orientation}; expected 1, pixels as they "
                 "lie; save it turned as it is shown, without the tag"
             )
-        return page.imagewidth, page.imagelength
+        return int(page.imagewidth), int(page.imagelength)  # a damaged tag may hold several
 
 
 # Pillow's plug-ins themselves: Image.open would apply a limit of its own, and warn; and its plug-in
