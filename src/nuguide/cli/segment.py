@@ -5,32 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nuguide.cli.told import as_line, tell
+
 if TYPE_CHECKING:
     from nuguide.models.model import Model
-    from nuguide.nuclei.positivity import Labelling
     from nuguide.segmentation.batch import Ended
     from nuguide.segmentation.engine import Engine
-    from nuguide.segmentation.result import Run
 
 BAD_INPUT = 2
 PART_FAILED = 3
-
-FILES = {
-    "nuclei.geojson.gz": "detections: drop it on QuPath's viewer",
-    "nuclei.parquet": "one row a nucleus (GeoParquet): pandas, geopandas",
-    "nuclei.csv": "measurements, one row a nucleus",
-    "labels.tif": "label map at the image's resolution",
-    "labels.ome.zarr": "label pyramid (OME-Zarr): drop it on napari",
-    "overlay.png": "outlines on the image",
-    "overview.png": "density of nuclei over the slide",
-    "tissue.png": "where tissue was found",
-    "report.html": "all at a glance, in a browser",
-    "run.toml": "settings, versions, licences, scale",
-}
 
 IMAGE, OUTPUT, MACHINE = "Image", "Output", "Machine"
 
@@ -208,14 +195,14 @@ def segment(
         for ended in batch.run():
             every.append(ended)
             if as_json:
-                typer.echo(json.dumps(_line(ended)))
+                typer.echo(json.dumps(as_line(ended)))
             if isinstance(ended.outcome, NuguideError):
                 if len(pairs) == 1:
                     raise ended.outcome
                 typer.echo(f"error: {ended.outcome}", err=True)
                 failed += 1
             elif not as_json:
-                _report(ended.image, ended.outcome)
+                tell(ended.image, ended.outcome)
     side_by_side = [folder for _, folder in pairs] != [out]
     if side_by_side and failed < len(pairs):
         write_summary(every, out / SUMMARY_FILE)
@@ -258,55 +245,3 @@ def _engine(
     place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
     with place as client:
         yield ClusterEngine(client, remote)
-
-
-def _line(ended: "Ended") -> dict[str, Any]:
-    """Return what a script wants to know of an image."""
-    outcome = ended.outcome
-    if isinstance(outcome, Exception):
-        return {"image": str(ended.image), "error": str(outcome)}
-    return {
-        "image": str(ended.image),
-        "folder": str(outcome.folder),
-        "resumed": outcome.resumed,
-        "made": list(outcome.made),
-        "why_again": outcome.why_again,
-        **outcome.record["found"],
-        "mpp": outcome.mpp,
-        "mpp_source": outcome.mpp_source,
-    }
-
-
-def _report(image: Path, run: "Run") -> None:
-    """Print what was found, in um, and where it lies."""
-    again = " (done before)" if run.resumed else ""
-    typer.echo(f"{image.name}: {run.count} nuclei in {run.seconds:.1f} s{again}")
-    if run.made:
-        typer.echo(f"  made         {', '.join(run.made)} from the nuclei found before")
-    if run.count:
-        typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
-        counts = sorted(run.types.items(), key=lambda item: -item[1])
-        if counts:
-            typer.echo(f"  types        {', '.join(f'{n:,} {kind}' for kind, n in counts)}")
-        if run.labelling is not None:
-            typer.echo(f"  positive     {_share(run.labelling)}")
-            for name, _ in counts:
-                typer.echo(f"    {name:<16} {_share(run.labelling_of_types[name])}")
-    else:
-        typer.echo(f"  none found   {run.reason}")
-    typer.echo(f"  scale        {run.mpp:g} um/px, from {run.mpp_source}")
-    for warning in run.record["found"].get("warnings", []):
-        typer.echo(f"  warning      {warning}")
-    typer.echo(f"  files        {run.folder}/")
-    for name, what in FILES.items():
-        if name in run.files:
-            typer.echo(f"    {name:<17} {what}")
-
-
-def _share(labelling: "Labelling") -> str:
-    """Word how many of some nuclei are positive."""
-    words = f"{labelling.positive_percent:.1f} % of {labelling.nuclei:,} nuclei"
-    if labelling.h_score is None:
-        return words
-    grades = ", ".join(f"{name} {count:,}" for name, count in list(labelling.counts.items())[1:])
-    return f"{words} ({grades}); H-score {labelling.h_score:.0f}"
