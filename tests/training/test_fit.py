@@ -627,7 +627,7 @@ def test_types_alone_need_types_in_validation(
 ):
     write_consep(tmp_path / "consep", size=128)
     plain = list(open_dataset(data, "validation"))
-    monkeypatch.setattr("nuguide.training.fit._validation", lambda data: plain)
+    monkeypatch.setattr("nuguide.training.fit._validation", lambda *_: plain)
     recipe = typed(start={"model": str(model_before), "train": ["types"]})
     with pytest.raises(RecipeError, match="the images of validation have no types"):
         fit(recipe, tmp_path / "consep", tmp_path / "run", progress=False)
@@ -870,7 +870,7 @@ def test_a_control_trained_with_other_images_tokens_gets_those_by_its_seed(
 ):
     monkeypatch.setattr("nuguide.training.fit.load_guide", lambda name, field_um: fake_teacher)
     validation = list(open_dataset(data, "train"))[:2]
-    monkeypatch.setattr("nuguide.training.fit._validation", lambda data: validation)
+    monkeypatch.setattr("nuguide.training.fit._validation", lambda *_: validation)
     given: list[SegmentationTraining] = []
     monkeypatch.setattr("nuguide.training.fit.train", lambda module, *_, **__: given.append(module))
     for control in ("guided", "shuffled"):

@@ -135,7 +135,7 @@ def opened(
     training took hours.
     """
     samples = list(fitted_on(recipe, data, mpp))
-    validation = list(open_dataset(data, "validation", mpp))
+    validation = _validation(data, mpp)
     check_annotated([*samples, *validation])
     return samples, validation, Seen.of(data, samples, validation, mpp)
 
@@ -144,6 +144,10 @@ def fitted_on(recipe: Recipe, data: Path | Sequence[Path], mpp: float | None = N
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
     samples = open_dataset(data, recipe.split, mpp, images=recipe.n_images)
     return Samples(balanced(samples.entries)) if recipe.balanced else samples
+
+
+def _validation(data: Path | Sequence[Path], mpp: float | None) -> list[Sample]:
+    return list(open_dataset(data, "validation", mpp))
 
 
 def _token_maps(guide: CachedGuide, samples: list[Sample], progress: bool) -> list[TokenMap]:
