@@ -105,8 +105,9 @@ def test_holes_stay_empty_and_islands_in_them_do_not(tmp_path: Path, slide: Slid
     assert roi.area_mm2 == pytest.approx((1280**2 - 640**2 + 160**2) * 0.25e-6)
 
 
-def test_what_reaches_outside_is_cut(tmp_path: Path, slide: Slide) -> None:
-    huge = {"type": "Polygon", "coordinates": [square(-1e30, -1e30, 2e30)]}
+@pytest.mark.parametrize("far", [1e6, 1e30, 1e307])
+def test_what_reaches_outside_is_cut(tmp_path: Path, slide: Slide, far: float) -> None:
+    huge = {"type": "Polygon", "coordinates": [square(-far, -far, 2 * far)]}
     roi = read_roi(write(tmp_path, huge), slide)
     assert roi.inside.all()
     assert roi.area_mm2 == pytest.approx(0.8 * 1.6)
@@ -128,6 +129,8 @@ def test_what_reaches_outside_is_cut(tmp_path: Path, slide: Slide) -> None:
         ({"type": "LineString", "coordinates": [[0, 0], [5, 5]]}, "holds no polygon"),
         ({"type": "FeatureCollection", "features": []}, "holds no polygon"),
         ({"type": "Polygon", "coordinates": [square(9000, 9000, 50)]}, "outside the slide"),
+        ({"type": "Polygon", "coordinates": [[[5, 5], [90, 40], [5, 5]]]}, "enclose no area"),
+        ({"type": "Polygon", "coordinates": [[[5, 5], [5, 5], [5, 5], [5, 5]]]}, "enclose no area"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(

@@ -27,6 +27,8 @@ MAX_DEPTH = 8
 SUBPIXEL_BITS = 4
 """Corners of polygons count to a 16th of a pixel of the mask."""
 
+_FARTHEST_PX = 1e12
+
 Ring = NDArray[np.float64]
 """(n, 2) corners x, y, full-resolution px."""
 
@@ -97,6 +99,12 @@ def read_roi(path: Path, slide: Slide) -> Roi:
     """
     polygons = _read_polygons(path)
     height, width = slide.shape
+    # By their hulls: two halves of an outline that crosses itself cancel out.
+    hulls = shapely.convex_hull([shapely.multipoints(outline) for outline, *_ in polygons])
+    if not shapely.area(hulls).any():
+        raise InputError(
+            f"the polygons of {path.name} enclose no area; expected some; draw an area, not a line"
+        )
     area = shapely.intersection(_joined(polygons), shapely.box(0, 0, width, height))
     if not shapely.area(area):
         corners = np.concatenate([ring for polygon in polygons for ring in polygon])
@@ -200,7 +208,8 @@ def _ring(corners: Any) -> Ring:
     ring = np.array([(float(corner[0]), float(corner[1])) for corner in corners])
     if len(ring) < 3 or not all(map(math.isfinite, ring.ravel())):
         raise ValueError("an outline is no ring of three or more finite points")
-    return ring
+    # No slide reaches so far, and products of coordinates stay numbers.
+    return ring.clip(-_FARTHEST_PX, _FARTHEST_PX)
 
 
 def _on_mask(ring: Ring, scale: float) -> NDArray[np.int32]:
