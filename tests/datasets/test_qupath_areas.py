@@ -174,6 +174,14 @@ def test_of_a_picture_each_annotated_area_is_a_sample_too(tissue, nuclei, tmp_pa
     assert (sample.name, sample.source) == ("p", "")
 
 
+def test_several_areas_of_a_picture_are_of_one_source(tissue, nuclei, tmp_path: Path):
+    """So they stay on one side, as those of a slide do."""
+    write_picture(tmp_path / "images" / "p.png", tissue[0])
+    write_geojson(tmp_path / "annotations" / "p.geojson", [*nuclei, *areas("lower", "upper")])
+    samples = list(open_dataset(tmp_path, mpp=MPP))
+    assert [(sample.name, sample.source) for sample in samples] == [("p-1", "p"), ("p-2", "p")]
+
+
 def test_data_check_counts_the_areas(slide: Path):
     report = check(recognise(slide))
     assert report.usable

@@ -19,6 +19,7 @@ from lightning.fabric.loggers.csv_logs import _ExperimentWriter as ExperimentWri
 
 from fixtures.replicas import write_consep, write_folder, write_picture
 from nuguide import segment
+from nuguide.datasets.base import Sample
 from nuguide.datasets.consep import CLASSES
 from nuguide.datasets.opening import open_dataset
 from nuguide.errors import DataSetError, ModelError, OutputError, RecipeError, ResolutionError
@@ -41,7 +42,7 @@ from nuguide.training.finish import (
     read_checkpoint,
 )
 from nuguide.training.fit import fit, fitted_on
-from nuguide.training.module import DistillationTraining, SegmentationTraining
+from nuguide.training.module import DistillationTraining, SegmentationTraining, _mpq_plus
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.seen import seen_by
@@ -164,6 +165,20 @@ def test_what_is_drawn_where_the_annotation_is_ambiguous_changes_nothing(
     assert all(torch.equal(v, half["state_dict"][k]) for k, v in both["state_dict"].items())
     assert rows(runs[0]) == rows(runs[1])
     assert any(not torch.equal(v, apart["state_dict"][k]) for k, v in both["state_dict"].items())
+
+
+def test_types_are_not_scored_where_the_annotation_is_ambiguous():
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:15, 5:15], labels[5:15, 40:50] = 1, 2
+    types = np.where(labels > 0, np.uint8(1), np.uint8(0))
+    sample = Sample("a", np.zeros((40, 60, 3), np.uint8), labels, 0.5, types=types)
+    probabilities = np.zeros((2, 40, 60), np.float32)
+    probabilities[0, :, :30] = probabilities[1, :, 30:] = 1  # the second nucleus is called wrong
+    ignore = np.zeros((40, 60), np.bool_)
+    ignore[:, 30:] = True
+    assert _mpq_plus(sample, labels, probabilities) < 0.7
+    vague = replace(sample, ignore=ignore)
+    assert _mpq_plus(vague, labels, probabilities) == pytest.approx(1)
 
 
 def test_an_image_of_which_nothing_is_annotated_is_refused(make_segmentation, tmp_path: Path):

@@ -21,6 +21,7 @@ from nuguide.training.gpu.augmentation import (
     sampled,
     stained,
 )
+from nuguide.training.gpu.jpeg import compressed
 from nuguide.training.gpu.tissue import Tissue, cut_by_the_edge
 from nuguide.training.recipe_parts import Augmentation
 from nuguide.training.targets import centre_offsets, normalised_distance
@@ -133,6 +134,20 @@ def test_ambiguous_areas_are_read_at_the_place_of_the_labels(tissue):
     assert torch.equal(seen["ignore"], seen["nuclei"] > 0)
     assert "ignore" not in plain
     assert all(torch.equal(plain[key], seen[key]) for key in plain)
+
+
+def test_crops_are_compressed_as_often_as_the_recipe_says():
+    """By a quality of their own each, after all else."""
+    image = 255 * torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain, packed = (
+        disturbed(image, STILL.model_copy(update={"jpeg": share}), Draws(2, CPU)).clamp(0, 255)
+        for share in (0.0, 1.0)
+    )
+    every = torch.stack([compressed(plain, torch.full((3,), q)) for q in range(30, 95)])
+    apart = (every - packed).abs().amax((2, 3, 4))
+    assert (apart.min(0).values == 0).all()
+    assert len(set(apart.argmin(0).tolist())) == 3
+    assert (packed - plain).abs().mean() > 1
 
 
 def test_only_targets_of_heads_are_made(tissue):

@@ -14,6 +14,7 @@ from nuguide.datasets.opening import open_dataset
 from nuguide.datasets.resampling import resampled
 from nuguide.errors import InputError, OutputError, RecipeError
 from nuguide.evaluation.score import score
+from nuguide.models.card import Decoding
 from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.decoding import Maps, decode
@@ -25,7 +26,7 @@ from nuguide.training.gpu.augmentation import Draws
 from nuguide.training.gpu.pack import pack
 from nuguide.training.gpu.plan import read_pack
 from nuguide.training.gpu.run import Run
-from nuguide.training.gpu.scoring import decode_there
+from nuguide.training.gpu.scoring import _scores, decode_there
 from nuguide.training.gpu.session import run_session, share_of
 from nuguide.training.gpu.state import StateFile
 from nuguide.training.gpu.tissue import read_tissue, read_validation, tokens_of
@@ -49,6 +50,20 @@ def trained(packed: Path, bare_machine, tmp_path_factory) -> Path:
     assert "plain: finished" in done.stdout
     assert "guided: finished" in done.stdout
     return folder / "out"
+
+
+def test_ambiguous_areas_are_not_scored():
+    """As in the training on the spot: what is found there is neither right nor wrong."""
+    foreground = np.zeros((64, 64), np.float32)
+    foreground[8:20, 8:20] = foreground[8:20, 40:52] = 1
+    maps = Maps(foreground, foreground, 0.5, None, None)
+    labels = np.zeros((64, 64), np.int32)
+    labels[8:20, 8:20] = 1
+    ignore = np.zeros((64, 64), np.bool_)
+    ignore[:, 32:] = True
+    decoding = Decoding(smoothing_um=0)
+    assert _scores(labels, None, maps, decoding)["pq"] == pytest.approx(2 / 3)
+    assert _scores(labels, ignore, maps, decoding)["pq"] == pytest.approx(1)
 
 
 def test_scores_and_weights_come_back(trained: Path):
