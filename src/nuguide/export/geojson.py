@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import shapely
 
 from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
+from nuguide.datasets.qupath_geojson import UNTYPED
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
 
@@ -31,7 +32,6 @@ _MEASUREMENTS = {
     "centroid_y_um": "Centroid Y µm",
 }
 
-UNTYPED = "Nucleus"
 _UNTYPED_COLOUR = (0, 200, 0)
 _COORDINATE_DECIMALS = 2
 _MEASUREMENT_DECIMALS = 4
