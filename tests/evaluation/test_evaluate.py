@@ -6,6 +6,7 @@ import pytest
 from nuguide.datasets import collection
 from nuguide.datasets.base import Sample
 from nuguide.errors import DataSetError, InputError
+from nuguide.evaluation import agreement
 from nuguide.evaluation.evaluate import definition_of, evaluate
 from nuguide.evaluation.prediction import Prediction
 from nuguide.evaluation.record import Scores
@@ -39,8 +40,9 @@ def run(predict, samples, **options) -> Scores:
 def test_perfect_predictor_scores_one_on_every_image():
     scores = run(perfect, iter([sample("a", 1), sample("b", 3)]))
     assert [image.name for image in scores.images] == ["a", "b"]
-    assert set(scores.summaries) == set(DEFINITIONS)
-    for summary in scores.summaries.values():
+    assert set(scores.summaries) == {*DEFINITIONS, *agreement.DEFINITIONS}
+    for name in DEFINITIONS:
+        summary = scores.summaries[name]
         assert (summary.mean, summary.low, summary.high, summary.std) == (1, 1, 1, 0)
         assert summary.n == 2
     assert (scores.model, scores.data, scores.split) == ("fake", "drawn", "test")
@@ -63,6 +65,23 @@ def test_ambiguous_areas_are_reported_both_ways():
     assert [image.scores["pq"] for image in scores.images] == pytest.approx([1, 2 / 3])
     assert [image.scores["pq_unmasked"] for image in scores.images] == pytest.approx([2 / 3] * 2)
     assert scores.summaries["pq_unmasked"].definition == definition_of("pq_unmasked")
+
+
+def test_counts_and_sizes_are_pooled_over_the_images():
+    scores = run(blind_to_the_first, [sample("a", 1), sample("b", 2), sample("c", 4)])
+    count = scores.summaries["count_ratio"]
+    assert count.mean == pytest.approx(4 / 7)
+    assert (count.low, count.high, count.n, count.std) == (0, pytest.approx(3 / 4), 3, None)
+    assert count.definition == agreement.DEFINITIONS["count_ratio"]
+    assert scores.summaries["area_ratio"].mean == 1
+    assert "count_ratio" not in scores.images[0].scores
+
+
+def test_the_published_protocol_tells_no_nuclei_apart_to_count():
+    scores = run(
+        lambda rgb, mpp: (rgb[..., 0] > 0).astype(np.int32), [sample("a", 3)], protocol="released"
+    )
+    assert set(scores.summaries) == {"dice_weighted", "iou_weighted"}
 
 
 def test_every_definition_states_the_averaging_rule():
@@ -153,7 +172,7 @@ def test_types_are_scored_where_data_and_model_have_them():
 )
 def test_types_are_not_scored_where_one_side_has_none(samples, classes):
     scores = run(calls_the_first_type_two, samples, classes=classes)
-    assert set(scores.summaries) == set(DEFINITIONS)
+    assert set(scores.summaries) == {*DEFINITIONS, *agreement.DEFINITIONS}
 
 
 def test_types_in_some_images_only_are_refused():

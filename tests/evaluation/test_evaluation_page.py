@@ -12,7 +12,7 @@ from skimage import data, filters, measure
 from typer.testing import CliRunner
 
 from nuguide.cli.main import app
-from nuguide.evaluation import types
+from nuguide.evaluation import agreement, types
 from nuguide.evaluation.protocols import PROTOCOLS
 from nuguide.evaluation.score import DEFINITIONS
 
@@ -63,5 +63,5 @@ def test_the_python_runs() -> None:
 
 def test_every_score_and_protocol_stands_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for name in (*DEFINITIONS, *types.DEFINITIONS, *PROTOCOLS):
+    for name in (*DEFINITIONS, *agreement.DEFINITIONS, *types.DEFINITIONS, *PROTOCOLS):
         assert f"`{name}`" in text

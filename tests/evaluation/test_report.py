@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nuguide.datasets.base import Sample
+from nuguide.evaluation import agreement
 from nuguide.evaluation.compare import compare
 from nuguide.evaluation.evaluate import evaluate
 from nuguide.evaluation.figures import forest, write_figure
@@ -97,6 +98,13 @@ def test_every_score_has_definition_interval_and_n(page: Page):
         (row,) = [row for row in page.rows if row[-1] == f"{definition}; mean over images"]
         assert re.fullmatch(r"\d\.\d{3} to \d\.\d{3}", row[2])
         assert row[4] == "3"
+
+
+def test_counts_and_sizes_stand_in_a_table_of_their_own(page: Page):
+    assert "Counts and sizes against the annotation" in page.text
+    for definition in agreement.DEFINITIONS.values():
+        (row,) = [row for row in page.rows if row[-1] == definition]
+        assert row[3:5] == ["-", "3"]
 
 
 def test_ambiguous_areas_stand_in_a_table_of_their_own(page: Page):

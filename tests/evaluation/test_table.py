@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from nuguide.evaluation import agreement
 from nuguide.evaluation.record import ImageScores, Scores, Summary
 from nuguide.evaluation.score import DEFINITIONS
 from nuguide.evaluation.table import (
@@ -100,4 +101,4 @@ def test_titles(name: str, title: str):
 
 
 def test_every_score_has_a_title():
-    assert all(title_of(name) != name for name in DEFINITIONS)
+    assert all(title_of(name) != name for name in (*DEFINITIONS, *agreement.DEFINITIONS))

@@ -74,8 +74,7 @@ class Comparison:
 def compare(scores: Sequence[Scores], sources: Sequence[str]) -> Comparison:
     """Compare models with the first one, image by image.
 
-    Scores that are pooled over the images (those of types) have no value of an image, and are left
-    out.
+    What is pooled over the images (counts, sizes, types) has no value of an image, and is left out.
 
     Parameters
     ----------

@@ -9,8 +9,9 @@ import numpy as np
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import add_to_digest
 from nuguide.errors import DataSetError, InputError
-from nuguide.evaluation import types
-from nuguide.evaluation.intervals import bootstrap_mean
+from nuguide.evaluation import agreement, types
+from nuguide.evaluation.agreement import Counted, agreement_intervals, counted
+from nuguide.evaluation.intervals import Interval, bootstrap_mean
 from nuguide.evaluation.prediction import Prediction, Predictor
 from nuguide.evaluation.protocols import PROTOCOLS, UNMASKED, Protocol, ProtocolName
 from nuguide.evaluation.record import ImageScores, Scores, Summary
@@ -54,9 +55,10 @@ def evaluate(
     -------
     Scores
         Of every name of the protocol. If an image has an ignore mask each score comes twice: with
-        the masks honoured under its own name, and without as ``<name>_unmasked``. Scores of types
-        (with the masks honoured) follow where there are two classes or more and the samples have
-        types.
+        the masks honoured under its own name, and without as ``<name>_unmasked``. What is pooled
+        over the images (with the masks honoured) follows: how counts and sizes agree with the
+        annotation, where the protocol tells nuclei apart, and scores of types, where there are two
+        classes or more and the samples have types.
 
     Raises
     ------
@@ -67,6 +69,7 @@ def evaluate(
     """
     rules = PROTOCOLS[protocol]
     images: list[ImageScores] = []
+    counts: list[Counted] = []
     tallies: list[Tally] = []
     digest = hashlib.sha256()
     for sample in samples:
@@ -76,6 +79,8 @@ def evaluate(
             prediction = _wrapped(predict(seen.image, seen.mpp))
             scored = rules.score(seen, prediction.labels)
             images.append(ImageScores(seen.name, scored, seen.origin))
+            if rules.nuclei:
+                counts.append(counted(seen.labels, prediction.labels, seen.mpp, seen.ignore))
             tallies += _tallies(seen, prediction, len(classes))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
@@ -92,7 +97,9 @@ def evaluate(
         )
     images = _alike(images)
     return Scores(
-        summaries=_summaries(images, rules) | _type_summaries(images, tallies, classes),
+        summaries=_summaries(images, rules)
+        | _agreement_summaries(images, counts)
+        | _type_summaries(images, tallies, classes),
         images=tuple(images),
         model=model,
         data=data,
@@ -152,6 +159,14 @@ def _summaries(images: list[ImageScores], rules: Protocol) -> dict[str, Summary]
     return summaries
 
 
+def _agreement_summaries(images: list[ImageScores], counts: list[Counted]) -> dict[str, Summary]:
+    """Return how counts and sizes agree with the annotation; empty where none were taken."""
+    if not counts:
+        return {}
+    intervals = agreement_intervals(counts, [image.origin for image in images])
+    return {name: _pooled(found, agreement.DEFINITIONS[name]) for name, found in intervals.items()}
+
+
 def _type_summaries(
     images: list[ImageScores], tallies: list[Tally], classes: Sequence[str]
 ) -> dict[str, Summary]:
@@ -160,13 +175,11 @@ def _type_summaries(
         return {}
     intervals = type_intervals(tallies, [image.origin for image in images])
     return {
-        name: Summary(
-            mean=found.mean,
-            std=None,
-            low=found.low,
-            high=found.high,
-            n=found.n,
-            definition=types.definition_of(name, classes),
-        )
+        name: _pooled(found, types.definition_of(name, classes))
         for name, found in intervals.items()
     }
+
+
+def _pooled(found: Interval, definition: str) -> Summary:
+    """Return the summary of a value that no single image has."""
+    return Summary(found.mean, None, found.low, found.high, found.n, definition)

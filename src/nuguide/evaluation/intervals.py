@@ -5,7 +5,7 @@ where several images share one, else the image. Never the nucleus: those of one 
 alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,12 @@ BATCH = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over images and its bootstrap percentile interval.
+    """A mean over images, or a value pooled over them, and its bootstrap percentile interval.
 
     Attributes
     ----------
     mean, low, high : float
-        In the unit of the values; ``low <= high`` enclose ``LEVEL`` of the resampled means.
+        In the unit of the values; ``low <= high`` enclose ``LEVEL`` of the resampled ones.
     n : int
         Number of images.
     """
@@ -103,6 +103,42 @@ def paired_difference(
         )
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     return bootstrap_mean(difference, seed, origins=origins)
+
+
+def pooled_intervals(
+    additive: NDArray[np.float64],
+    from_totals: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]],
+    origins: Sequence[str],
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return values that are pooled over images, with their 95 % bootstrap intervals.
+
+    Images, or origins with all their images, are drawn again and pooled anew.
+
+    Parameters
+    ----------
+    additive : ndarray
+        (n, k) what each image adds.
+    from_totals : callable
+        From (r, k) totals over images to each value, (r,), by name; nan where it does not exist.
+    origins : sequence of str
+        (n,) see ``bootstrap_mean``.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict of str to Interval
+        Of the values that exist over all images; ``mean`` is the pooled value.
+    """
+    over_all = from_totals(additive.sum(axis=0, keepdims=True))
+    drawn = from_totals(resampled_totals(additive, units_of(origins), seed))
+    found = {}
+    for name, (value,) in over_all.items():
+        if np.isfinite(value):
+            low, high = percentiles(drawn[name])
+            found[name] = Interval(float(value), float(low), float(high), len(additive))
+    return found
 
 
 def units_of(origins: Sequence[str]) -> NDArray[np.int64]:

@@ -43,6 +43,8 @@ class Protocol:
         From a sample to what is predicted and scored in its place.
     score : callable
         From that and a prediction to the scores of one image.
+    nuclei : bool
+        Whether nuclei are told apart, so that their number and size can be compared too.
     """
 
     description: str
@@ -50,6 +52,7 @@ class Protocol:
     rule: str
     view: Callable[[Sample], Sample]
     score: Callable[[Sample, Labels], dict[str, float]]
+    nuclei: bool
 
     def definition_of(self, name: str) -> str:
         """Return the definition of a score over images, with its averaging rule."""
@@ -112,6 +115,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         rule="",
         view=_as_annotated,
         score=_standard_scores,
+        nuclei=True,
     ),
     "released": Protocol(
         description=(
@@ -123,5 +127,6 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         rule=f"; image and mask resized whole to {RELEASED_SIDE_PX} x {RELEASED_SIDE_PX} px",
         view=_resized_whole,
         score=_released_scores,
+        nuclei=False,
     ),
 }

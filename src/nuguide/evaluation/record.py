@@ -34,8 +34,8 @@ class Summary:
     mean : float
         Plain mean over the images; of a score that is pooled over the images, its value.
     std : float or None
-        Standard deviation over the images (divisor n - 1; 0 for one image); None for a pooled
-        score, which no single image has.
+        Standard deviation over the images (divisor n - 1; 0 for one image); None for what is
+        pooled, which no single image has.
     low, high : float
         Bootstrap 95 % percentile interval of ``mean``.
     n : int

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from nuguide.evaluation import agreement
 from nuguide.evaluation.compare import Comparison, reading_line
 from nuguide.evaluation.drawing import AMBIGUOUS, COLOURS, FALSE, MATCHED, MISSED, Worst
 from nuguide.evaluation.figures import distribution, forest, png
@@ -57,7 +58,12 @@ def write_report(scores: Scores, worst: Worst, path: Path) -> None:
         scores=scores,
         plain=[name for name in columns if name not in unmasked],
         unmasked=unmasked,
-        typed=[name for name in scores.summaries if name not in columns],
+        agreement=[name for name in scores.summaries if name in agreement.DEFINITIONS],
+        typed=[
+            name
+            for name in scores.summaries
+            if name not in columns and name not in agreement.DEFINITIONS
+        ],
         columns=[name for name in columns if name not in unmasked],
         images=sorted(scores.images, key=lambda image: image.scores[worst.score]),
         ranked_by=worst.score,

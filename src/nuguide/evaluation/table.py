@@ -19,6 +19,10 @@ TITLES = {
     "sq": "SQ",
     "pq": "PQ",
     "dice2": "DICE2",
+    "count_ratio": "nuclei, predicted / true",
+    "area_ratio": "area, predicted / true",
+    "area_deviation": "area, relative deviation",
+    "centroid_um": "distance of centroids, um",
     "mpq_plus": "mPQ+",
     "r2": "R2 of counts",
 }

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError
 from nuguide.evaluation.instances import MATCH_IOU
-from nuguide.evaluation.intervals import Interval, percentiles, resampled_totals, units_of
+from nuguide.evaluation.intervals import Interval, pooled_intervals
 from nuguide.evaluation.overlap import Instances, Labels, instances_of, overlap_of
 
 DEFINITIONS = {
@@ -142,13 +142,7 @@ def type_intervals(
     seed : int
         Of the draws.
     """
-    drawn = _from_totals(resampled_totals(_additive(tallies), units_of(origins), seed))
-    found = {}
-    for name, value in type_scores(tallies).items():
-        if np.isfinite(value):
-            low, high = percentiles(drawn[name])
-            found[name] = Interval(value, float(low), float(high), len(tallies))
-    return found
+    return pooled_intervals(_additive(tallies), _from_totals, origins, seed)
 
 
 def _additive(tallies: Sequence[Tally]) -> NDArray[np.float64]:
