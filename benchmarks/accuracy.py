@@ -1,9 +1,9 @@
-"""Make README's tables of accuracy out of the scores in docs/results/accuracy/.
+"""Make README's tables of accuracy, and the models' cards, of the scores in docs/results/accuracy/.
 
     python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS
 
-scores the embedded models anew (some minutes) and writes scores and tables; without --data it
-writes the tables alone.
+scores the embedded models anew (some minutes) and writes scores, tables and cards; without --data
+it writes tables and cards alone.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pages import README, as_table, with_table
+from release import WEIGHTS, measured
 
 from nuguide.cli.evaluate import evaluate
 from nuguide.datasets.base import Split
@@ -18,10 +19,13 @@ from nuguide.datasets.opening import recognise
 from nuguide.evaluation.compare import compare
 from nuguide.evaluation.record import Scores, Summary, read_scores
 from nuguide.evaluation.table import title_of
+from nuguide.models.card import Card
+from nuguide.models.registry import load_card
 
 RESULTS = README.parent / "docs/results/accuracy"
 MODELS = ("default", "guided", "open", "open-guided")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
+SHOWN_OF_COUNTS = ("count_ratio", "area_ratio", "area_deviation", "centroid_um")
 SHOWN_ELSEWHERE = ("dice_foreground", "aji", "pq")
 TYPED = "typed"
 
@@ -42,6 +46,10 @@ class Tissue:
         Those that have not been fitted on these images.
     typed : tuple of str
         Those whose types are scored here.
+    for_cards : tuple of str
+        Those that are scored for their cards alone.
+    on_card : str
+        What cards call these images; empty where they do not tell of them.
     """
 
     name: str
@@ -49,6 +57,13 @@ class Tissue:
     title: str
     models: tuple[str, ...]
     typed: tuple[str, ...] = ()
+    for_cards: tuple[str, ...] = ()
+    on_card: str = ""
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """All models that are scored here."""
+        return self.models + self.typed + self.for_cards
 
     def file(self, results: Path, model: str) -> Path:
         """Return where the scores of a model lie."""
@@ -61,34 +76,73 @@ class Tissue:
         return dict(zip(self.models, found.scores, strict=True))
 
 
-MONUSEG = Tissue("monuseg2018", "test", "MoNuSeg 2018 test", MODELS)
-ELSEWHERE = (
-    Tissue("consep", "test", "CoNSeP test (colon)", MODELS, (TYPED,)),
-    Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "guided")),
+MONUSEG = Tissue(
+    "monuseg2018",
+    "test",
+    "MoNuSeg 2018 test",
+    MODELS,
+    for_cards=(TYPED,),
+    on_card="MoNuSeg 2018 test, at 0.25 um/px",
 )
-SETS = (MONUSEG, *ELSEWHERE)
+CONSEP = Tissue(
+    "consep",
+    "test",
+    "CoNSeP test (colon)",
+    MODELS,
+    typed=(TYPED,),
+    on_card="CoNSeP test, at 0.25 um/px",
+)
+NUCLS = Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "guided"))
+NUCLS_TEST = Tissue(
+    "nucls",
+    "test",
+    "NuCLS sample test",
+    (),
+    for_cards=("open", "open-guided"),
+    on_card="NuCLS sample test, at its own scale, um/px estimated",
+)
+ELSEWHERE = (CONSEP, NUCLS)
+SETS = (MONUSEG, CONSEP, NUCLS, NUCLS_TEST)
+EMBEDDED = (*MODELS, TYPED)
 
 
 def main() -> None:
-    """Score where asked, then bring the tables up to date."""
+    """Score where asked, then bring tables and cards up to date."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, action="append", default=[])
     for data in parser.parse_args().data:
-        (tissue,) = (each for each in SETS if each.name == recognise(data).name)
-        for model in tissue.models + tissue.typed:
-            file = tissue.file(RESULTS, model)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            evaluate(model, data, split=tissue.split, json=file)
+        name = recognise(data).name
+        for tissue in (each for each in SETS if each.name == name):
+            for model in tissue.scored:
+                file = tissue.file(RESULTS, model)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                evaluate(model, data, split=tissue.split, json=file)
     text = README.read_text(encoding="utf-8")
     README.write_text(updated(text, RESULTS), encoding="utf-8")
+    for model in EMBEDDED:
+        card = with_scores(load_card(model), RESULTS)
+        (WEIGHTS / f"{model}.toml").write_text(card.to_toml(), encoding="utf-8")
     print(README)
+
+
+def with_scores(card: Card, results: Path) -> Card:
+    """Return a card with these results in place of the scores it tells of the same images."""
+    fresh = {
+        (found.data, found.name): found
+        for tissue in SETS
+        if tissue.on_card and card.name in tissue.scored
+        for found in measured(tissue.file(results, card.name), tissue.on_card)
+    }
+    scores = tuple(fresh.get((each.data, each.name), each) for each in card.scores)
+    return card.model_copy(update={"scores": scores})
 
 
 def updated(text: str, results: Path) -> str:
     """Return README's text with the tables of these results."""
-    for name, made in (("accuracy", table), ("elsewhere", elsewhere), ("types", types)):
+    tables = {"accuracy": table, "elsewhere": elsewhere, "counts": counts, "types": types}
+    for name, made in tables.items():
         text = with_table(text, made(results), name, "accuracy.py")
     return text
 
@@ -119,11 +173,20 @@ def elsewhere(results: Path) -> str:
     return as_table(rows)
 
 
+def counts(results: Path) -> str:
+    """Return the table of the default's counts and sizes against each annotation."""
+    rows = [["pooled over the images", *(title_of(name) for name in SHOWN_OF_COUNTS)]]
+    for tissue in (MONUSEG, *ELSEWHERE):
+        scores = tissue.scores(results)["default"]
+        cells = (value(scores.summaries[name]) for name in SHOWN_OF_COUNTS)
+        rows.append([f"{tissue.title}, n = {len(scores.images)}", *cells])
+    return as_table(rows)
+
+
 def types(results: Path) -> str:
     """Return the table of types: every type's PQ, and what lies over all."""
-    (tissue,) = (each for each in SETS if each.typed)
-    scores = read_scores(tissue.file(results, TYPED))
-    heads = [f"pooled over {tissue.title}, n = {len(scores.images)}", f"`{TYPED}`"]
+    scores = read_scores(CONSEP.file(results, TYPED))
+    heads = [f"pooled over {CONSEP.title}, n = {len(scores.images)}", f"`{TYPED}`"]
     rows = [
         [f"PQ, {found.definition.rpartition(': ')[2]}", value(found)]
         for name, found in scores.summaries.items()

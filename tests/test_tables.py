@@ -26,7 +26,7 @@ ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS = (
     script(f"{name}.py") for name in ("accuracy", "speed", "scaling", "calibration", "tokens")
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
-SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.models + tissue.typed]
+SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.scored]
 
 
 def test_readme_says_what_the_scores_say():
@@ -109,12 +109,22 @@ def test_another_score_makes_another_table(tmp_path: Path):
 def test_the_scores_are_of_the_model_inside_the_package(tissue, model: str):
     scores = read_scores(tissue.file(ACCURACY["RESULTS"], model))
     assert scores.model_sha256 == load_card(model).sha256, f"{model} has changed; {AGAIN}"
-    n_images = {"monuseg2018": 14, "consep": 14, "nucls": 15}[tissue.name]
-    assert (scores.protocol, scores.split, len(scores.images)) == (
-        "standard",
-        tissue.split,
-        n_images,
-    )
+    n_images = {
+        ("monuseg2018", "test"): 14,
+        ("consep", "test"): 14,
+        ("nucls", "all"): 15,
+        ("nucls", "test"): 5,
+    }
+    assert (scores.protocol, scores.split) == ("standard", tissue.split)
+    assert len(scores.images) == n_images[tissue.name, tissue.split]
+
+
+@pytest.mark.parametrize("model", ACCURACY["EMBEDDED"])
+def test_the_card_says_what_the_scores_say(model: str):
+    card = load_card(model)
+    assert ACCURACY["with_scores"](card, ACCURACY["RESULTS"]) == card, AGAIN
+    told = {each.on_card for each in ACCURACY["SETS"] if model in each.scored}
+    assert told & {score.data for score in card.scores}
 
 
 @pytest.mark.parametrize(("tissue", "model"), SCORED)
