@@ -19,7 +19,7 @@ from nuguide.datasets.opening import recognise
 from nuguide.evaluation.compare import compare
 from nuguide.evaluation.record import Scores, Summary, read_scores
 from nuguide.evaluation.table import title_of
-from nuguide.models.card import Card
+from nuguide.models.card import Card, Score
 from nuguide.models.registry import load_card
 
 RESULTS = README.parent / "docs/results/accuracy"
@@ -104,6 +104,7 @@ NUCLS_TEST = Tissue(
 ELSEWHERE = (CONSEP, NUCLS)
 SETS = (MONUSEG, CONSEP, NUCLS, NUCLS_TEST)
 EMBEDDED = (*MODELS, TYPED)
+ON_CARDS = {tissue.on_card for tissue in SETS if tissue.on_card}
 
 
 def main() -> None:
@@ -128,15 +129,16 @@ def main() -> None:
 
 
 def with_scores(card: Card, results: Path) -> Card:
-    """Return a card with these results in place of the scores it tells of the same images."""
+    """Return a card with these results in place of what it tells of the same images."""
     fresh = {
-        (found.data, found.name): found
+        tissue.on_card: measured(tissue.file(results, card.name), tissue.on_card)
         for tissue in SETS
         if tissue.on_card and card.name in tissue.scored
-        for found in measured(tissue.file(results, card.name), tissue.on_card)
     }
-    scores = tuple(fresh.get((each.data, each.name), each) for each in card.scores)
-    return card.model_copy(update={"scores": scores})
+    scores: list[Score] = []
+    for each in card.scores:
+        scores += fresh.pop(each.data, []) if each.data in ON_CARDS else [each]
+    return card.model_copy(update={"scores": tuple(scores)})
 
 
 def updated(text: str, results: Path) -> str:

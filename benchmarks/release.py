@@ -23,7 +23,10 @@ from nuguide.models.card import Score
 from nuguide.models.checkpoint import CARD_FILE, WEIGHTS_FILE, load_model_folder, save_model
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "nuguide" / "models" / "weights"
-SHOWN = ("dice_foreground", "iou_foreground", "aji", "aji_plus", "dq", "sq", "pq")
+SHOWN = (
+    *("dice_foreground", "iou_foreground", "aji", "aji_plus", "dq", "sq", "pq"),
+    *("count_ratio", "area_ratio"),
+)
 CONTROLS = {
     "guided": "the guided network as it is",
     "zeroed": "the guided network, its tokens set to zero",
