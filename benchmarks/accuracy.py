@@ -102,7 +102,8 @@ NUCLS_TEST = Tissue(
     on_card="NuCLS sample test, at its own scale, um/px estimated",
 )
 ELSEWHERE = (CONSEP, NUCLS)
-SETS = (MONUSEG, CONSEP, NUCLS, NUCLS_TEST)
+TABLED = (MONUSEG, *ELSEWHERE)
+SETS = (*TABLED, NUCLS_TEST)
 EMBEDDED = (*MODELS, TYPED)
 ON_CARDS = {tissue.on_card for tissue in SETS if tissue.on_card}
 
@@ -178,7 +179,7 @@ def elsewhere(results: Path) -> str:
 def counts(results: Path) -> str:
     """Return the table of the default's counts and sizes against each annotation."""
     rows = [["pooled over the images", *(title_of(name) for name in SHOWN_OF_COUNTS)]]
-    for tissue in (MONUSEG, *ELSEWHERE):
+    for tissue in TABLED:
         scores = tissue.scores(results)["default"]
         cells = (value(scores.summaries[name]) for name in SHOWN_OF_COUNTS)
         rows.append([f"{tissue.title}, n = {len(scores.images)}", *cells])

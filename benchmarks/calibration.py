@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from accuracy import SETS, Tissue
+from accuracy import TABLED, Tissue
 from pages import README, as_table, with_table
 
 from nuguide.datasets.opening import open_dataset, recognise
@@ -39,7 +39,7 @@ def main() -> None:
 
 def measured(data: Path) -> list[dict[str, Any]]:
     """Measure all models that have a calibration and were not fitted on these images."""
-    (tissue,) = (each for each in SETS if each.name == recognise(data).name)
+    (tissue,) = (each for each in TABLED if each.name == recognise(data).name)
     models = [load(name) for name in tissue.models]
     return [row(tissue, model, data) for model in models if model.card.calibration]
 

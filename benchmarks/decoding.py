@@ -27,6 +27,7 @@ GRID = {
     "foreground_threshold": (0.4, 0.45, 0.5, 0.55),
     "smoothing_um": (0.5, 0.75, 1.0),
     "prominence": (0.05, 0.08, 0.12, 0.16, 0.2),
+    "min_area_um2": (5.0, 8.0),
 }
 
 
