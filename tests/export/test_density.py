@@ -53,3 +53,15 @@ def test_where_nothing_was_searched_is_no_density() -> None:
 
 def test_no_nuclei_are_no_density() -> None:
     assert not count_density([empty_nuclei()], (100.0, 3.0)).per_mm2().any()
+
+
+def test_a_share_is_of_all_nuclei_and_unknown_where_there_are_few() -> None:
+    y, x = np.mgrid[2:400:4, 2:800:4].reshape(2, -1).astype(float)
+    left = x < 300
+    near = x < 500
+    whole = count_density([at(y[near], x[near])], (400.0, 800.0))
+    share = count_density([at(y[left], x[left])], (400.0, 800.0)).share_of(whole)
+    assert share[:, :8] == pytest.approx(1.0)
+    assert share[:, 22:24] == pytest.approx(0.0)
+    assert np.isnan(share[:, 32:]).all()
+    assert np.isnan(count_density([], (50.0, 50.0)).share_of(count_density([], (50.0, 50.0)))).all()

@@ -52,6 +52,24 @@ def test_colours_lie_where_the_nuclei_are(
     assert vivid[:, middle + 25 : right - left - 25].max() < 15
 
 
+def test_a_third_panel_shows_the_share_of_positive_nuclei(
+    tmp_path: Path, thumbnail: np.ndarray, density: Density
+) -> None:
+    counts = density.counts.copy()
+    counts[counts.shape[0] // 2 :] = 0  # positive are those above
+    positive = Density(counts, density.cell_um, density.size_um)
+    write_overview(thumbnail, density, tmp_path / "two.png", 3.0)
+    write_overview(thumbnail, density, tmp_path / "three.png", 3.0, positive)
+    two, three = read(tmp_path / "two.png"), read(tmp_path / "three.png")
+    assert three.shape[0] == two.shape[0]
+    added = three[:, two.shape[1] :]
+    yellow = np.argwhere((added[..., 1] > 180) & (added[..., 2] < 140))[:, 0]
+    violet = np.argwhere((added[..., 2] > added[..., 1] + 40) & (added[..., 1] < 100))[:, 0]
+    assert len(yellow) > 100
+    assert len(violet) > 100
+    assert np.median(yellow) < np.median(violet)
+
+
 def test_wide_slides_are_stacked(tmp_path: Path, thumbnail: np.ndarray, density: Density) -> None:
     wide = Density(density.counts[:20], density.cell_um, (400.0, 2000.0))
     write_overview(thumbnail[:40], wide, tmp_path / "wide.png")

@@ -15,6 +15,7 @@ from nuguide.slides.tissue import Tissue
 _CELLS_ALONG = 256
 _SMALLEST_CELL_UM = 20.0  # two or three nuclei wide: less would show nuclei, not their density
 _SMOOTHING_CELLS = 1.5
+_FEWEST_FOR_A_SHARE = 10  # of fewer nuclei nearby, a share would be noise
 _UM2_PER_MM2 = 1e6
 
 COUNTED = ("centroid_y_um", "centroid_x_um")
@@ -58,6 +59,22 @@ class Density:
         return np.divide(
             smoothed, _smooth(area_mm2), out=np.zeros_like(smoothed), where=area_mm2 > 0
         )
+
+    def share_of(self, whole: "Density") -> NDArray[np.float64]:
+        """Return which share of another's nuclei these are, (h, w) from 0 to 1, smoothed.
+
+        nan where fewer than ten of all nuclei are nearby.
+
+        Parameters
+        ----------
+        whole : Density
+            Of all nuclei, these among them, on the same grid.
+        """
+        nearby = _smooth(whole.counts) * 4 * math.pi * _SMOOTHING_CELLS**2
+        share = np.full(nearby.shape, np.nan)
+        enough = nearby >= _FEWEST_FOR_A_SHARE
+        np.divide(_smooth(self.counts), _smooth(whole.counts), out=share, where=enough)
+        return share
 
     def _area_mm2(self) -> NDArray[np.float64]:
         """Return the area of each cell that was searched, mm2."""

@@ -1,6 +1,7 @@
 """Pictures of a whole slide: where its tissue is, and how densely its nuclei lie."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ _MARGIN_IN = 0.45
 _HEAD_IN = 0.65
 _BAR_IN = 1.1  # the colour bar with its numbers
 _DPI = 150
-_DENSITY_COLOURS = "viridis"  # perceptually uniform, and read as well without colour vision
+_COLOURS = "viridis"  # perceptually uniform, and read as well without colour vision
 _CONTOUR_RGB = (0, 150, 60)
 
 PANEL_PX = round(_LONGEST_PANEL_IN * _DPI)
@@ -27,7 +28,11 @@ PANEL_PX = round(_LONGEST_PANEL_IN * _DPI)
 
 
 def write_overview(
-    thumbnail: NDArray[np.uint8], density: Density, path: Path, tissue_mm2: float | None = None
+    thumbnail: NDArray[np.uint8],
+    density: Density,
+    path: Path,
+    tissue_mm2: float | None = None,
+    positive: Density | None = None,
 ) -> None:
     """Draw a slide beside the density of its nuclei, with scale bar, colour bar and counts.
 
@@ -42,43 +47,79 @@ def write_overview(
         Ends in ``.png``.
     tissue_mm2 : float, optional
         Area that was searched, mm2; then the title tells the mean density over it.
+    positive : Density, optional
+        Of the positive nuclei; then a third panel shows their share.
 
     Raises
     ------
     OutputError
         If ``path`` cannot be written.
     """
-    shown = density.per_mm2()
+    maps = [_density_map(density)]
+    if positive is not None:
+        maps.append(_share_map(positive, density))
     with mpl.rc_context(_STYLE):
-        figure, (slide, map_) = _panels(density.size_um, 2, _headline(density.nuclei, tissue_mm2))
+        headline = _headline(density.nuclei, tissue_mm2)
+        figure, (slide, *panels) = _panels(density.size_um, len(maps), headline)
         _show_slide(slide, thumbnail, density.size_um)
-        # Beneath the colours the slide in grey, so that one finds the place.
-        grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
-        _show_slide(map_, np.stack([128 + grey // 2] * 3, axis=-1), density.size_um, bar=False)
-        height, width = (cells * density.cell_um for cells in density.counts.shape)
-        highest = float(np.quantile(shown[shown > 0], 0.999)) if density.nuclei else 1.0
-        # Cells that hold next to nothing stay clear.
-        drawn = map_.imshow(
-            np.ma.masked_less(shown, 0.02 * highest),
-            cmap=_DENSITY_COLOURS,
-            vmin=0.0,
-            vmax=highest,
-            extent=(0.0, width, height, 0.0),
-            alpha=0.85,
-            interpolation="bilinear",
-        )
-        map_.set_xlim(0.0, density.size_um[1])
-        map_.set_ylim(density.size_um[0], 0.0)
-        map_.set_title("Density of nuclei")
         slide.set_title("Slide")
-        place = map_.get_position()
-        inches = figure.get_size_inches()
-        beside = figure.add_axes(
-            (place.x1 + 0.12 / inches[0], place.y0, 0.16 / inches[0], place.height)
-        )
-        bar = figure.colorbar(drawn, cax=beside, label="nuclei per mm²", format="{x:,.0f}")
-        bar.outline.set_visible(False)
+        # Beneath the colours the slide in grey, so that one finds the place.
+        grey = np.stack([128 + cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY) // 2] * 3, axis=-1)
+        for panel, each in zip(panels, maps, strict=True):
+            _show_slide(panel, grey, density.size_um, bar=False)
+            _show_map(figure, panel, each, density)
         _save(figure, path)
+
+
+@dataclass(frozen=True)
+class _Map:
+    """Values of the cells of a grid, masked where nothing is drawn; the bar ends at ``highest``."""
+
+    title: str
+    label: str
+    values: NDArray[np.float64]
+    highest: float
+
+
+def _density_map(density: Density) -> _Map:
+    shown = density.per_mm2()
+    highest = float(np.quantile(shown[shown > 0], 0.999)) if density.nuclei else 1.0
+    # Cells that hold next to nothing stay clear.
+    drawn = np.ma.masked_less(shown, 0.02 * highest)
+    return _Map("Density of nuclei", "nuclei per mm²", drawn, highest)
+
+
+def _share_map(positive: Density, density: Density) -> _Map:
+    share = 100 * positive.share_of(density)
+    told = share[np.isfinite(share)]
+    # To the highest, since a labelling index of 5 % has its hot spots too.
+    highest = max(1.0, float(told.max())) if told.size else 100.0
+    of_all = 100 * positive.nuclei / density.nuclei if density.nuclei else 0.0
+    title = f"Positive nuclei: {of_all:.1f} %"
+    return _Map(title, "positive nuclei, %", np.ma.masked_invalid(share), highest)
+
+
+def _show_map(figure: Figure, panel: Axes, shown: _Map, density: Density) -> None:
+    """Lay the colours of a map over a panel, and its bar beside it."""
+    height, width = (cells * density.cell_um for cells in density.counts.shape)
+    drawn = panel.imshow(
+        shown.values,
+        cmap=_COLOURS,
+        vmin=0.0,
+        vmax=shown.highest,
+        extent=(0.0, width, height, 0.0),
+        alpha=0.85,
+        interpolation="bilinear",
+    )
+    panel.set_xlim(0.0, density.size_um[1])
+    panel.set_ylim(density.size_um[0], 0.0)
+    panel.set_title(shown.title)
+    place, inches = panel.get_position(), figure.get_size_inches()
+    beside = figure.add_axes(
+        (place.x1 + 0.12 / inches[0], place.y0, 0.16 / inches[0], place.height)
+    )
+    bar = figure.colorbar(drawn, cax=beside, label=shown.label, format="{x:,.0f}")
+    bar.outline.set_visible(False)
 
 
 def write_tissue(
@@ -116,7 +157,7 @@ def write_tissue(
     area_mm2 = share * size_um[0] * size_um[1] / 1e6
     with mpl.rc_context(_STYLE):
         headline = f"Tissue: {_rounded(area_mm2)} mm², {100 * share:.0f} % of the slide"
-        figure, (slide,) = _panels(size_um, 1, headline)
+        figure, (slide,) = _panels(size_um, 0, headline)
         _show_slide(slide, drawing, size_um)
         _save(figure, path)
 
@@ -145,24 +186,29 @@ def _rounded(value: float) -> str:
 
 
 def _panels(
-    size_um: tuple[float, float], count: int, headline: str
+    size_um: tuple[float, float], maps: int, headline: str
 ) -> tuple[Figure, tuple[Axes, ...]]:
-    """Make a figure whose panels have the slide's shape: side by side, wide ones stacked."""
+    """Make a figure of a slide and maps of it, all of its shape: in a row, wide ones in a column.
+
+    Beside each map there is room for its colour bar.
+    """
     scale = _LONGEST_PANEL_IN / max(size_um)
     # A strip of tissue a hundred times as long as wide still gets a panel one can see.
     height, width = (max(0.6, length * scale) for length in size_um)
-    stacked = count > 1 and width > 1.4 * height
-    rows, columns = (count, 1) if stacked else (1, count)
-    right = _BAR_IN if count > 1 else _MARGIN_IN
-    total_w = columns * (width + _MARGIN_IN) + right
-    total_h = rows * (height + _MARGIN_IN) + _HEAD_IN
+    stacked = maps > 0 and width > 1.4 * height
+    rights = [_MARGIN_IN, *[_BAR_IN + _MARGIN_IN] * maps]
+    row = height + _MARGIN_IN
+    if stacked:
+        lefts = [_MARGIN_IN] * len(rights)
+        total_w, total_h = _MARGIN_IN + width + max(rights), len(rights) * row + _HEAD_IN
+    else:
+        lefts = [_MARGIN_IN + sum(width + right for right in rights[:n]) for n in range(maps + 1)]
+        total_w, total_h = lefts[-1] + width + rights[-1], row + _HEAD_IN
     figure = Figure(figsize=(total_w, total_h), dpi=_DPI, facecolor="white")
     figure.text(_MARGIN_IN / total_w, 1 - 0.24 / total_h, headline, weight="bold", va="center")
     panels = []
-    for number in range(count):
-        row, column = divmod(number, columns)
-        left = _MARGIN_IN + column * (width + _MARGIN_IN)
-        bottom = total_h - _HEAD_IN - height - row * (height + _MARGIN_IN)
+    for number, left in enumerate(lefts):
+        bottom = total_h - _HEAD_IN - height - (number * row if stacked else 0.0)
         place = (left / total_w, bottom / total_h, width / total_w, height / total_h)
         panels.append(figure.add_axes(place))
     return figure, tuple(panels)

@@ -14,6 +14,7 @@ from nuguide.segmentation.outputs import (
     GEOJSON_FILE,
     NUCLEI_FILE,
     OVERLAY_FILE,
+    OVERVIEW_FILE,
     REPORT_FILE,
     read_pieces,
 )
@@ -25,7 +26,7 @@ from nuguide.segmentation.record import (
     write_record,
 )
 
-GRADED = (NUCLEI_FILE, GEOJSON_FILE, CSV_FILE, OVERLAY_FILE, REPORT_FILE)
+GRADED = (NUCLEI_FILE, GEOJSON_FILE, CSV_FILE, OVERLAY_FILE, OVERVIEW_FILE, REPORT_FILE)
 """The files that tell which nuclei are positive."""
 
 _KEY = "positive"

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
+from nuguide.nuclei.positivity import NEGATIVE
 from nuguide.nuclei.schema import empty_nuclei, with_later_columns
 from nuguide.segmentation.label_files import (
     LABEL_FILES,
@@ -229,10 +231,25 @@ def _write_overview(
     size_um = (slide.shape[0] * slide.mpp, slide.shape[1] * slide.mpp)
     if OVERVIEW_FILE in files:
         density = count_density(read_pieces(folder, COUNTED), size_um, tissue)
+        positive = count_density(_positive(folder), size_um, tissue) if _graded(folder) else None
         area = None if tissue is None else tissue.area_mm2
-        write_overview(thumbnail, density, folder / OVERVIEW_FILE, area)
+        write_overview(thumbnail, density, folder / OVERVIEW_FILE, area, positive)
     if TISSUE_FILE in files and tissue is not None:
         write_tissue(thumbnail, tissue.mask, folder / TISSUE_FILE, size_um)
+
+
+def _graded(folder: Path) -> bool:
+    """Tell whether the nuclei of a run folder have a positivity."""
+    return any(
+        piece["positivity"].null_count < piece.num_rows
+        for piece in read_pieces(folder, ["positivity"])
+    )
+
+
+def _positive(folder: Path) -> Iterator[pa.Table]:
+    """Read where the positive nuclei of a run folder lie."""
+    for piece in read_pieces(folder, [*COUNTED, "positivity"]):
+        yield piece.filter(pc.not_equal(piece["positivity"], NEGATIVE))
 
 
 def write_page(
@@ -243,10 +260,11 @@ def write_page(
     tissue: Tissue | None = None,
 ) -> None:
     """Write the report of a folder in which all other files are; arguments as above."""
-    by = ", by positivity" if "positivity" in record["found"] else ", by type" if types else ""
+    graded = ", and which share is positive" if "positivity" in record["found"] else ""
+    by = ", by positivity" if graded else ", by type" if types else ""
     told = {
         OVERLAY_FILE: f"Outlines of the nuclei{by}",
-        OVERVIEW_FILE: "Density of nuclei",
+        OVERVIEW_FILE: f"Density of nuclei{graded}",
         TISSUE_FILE: "Tissue that was looked at",
     }
     pictures = [(line, folder / name) for name, line in told.items() if (folder / name).exists()]
