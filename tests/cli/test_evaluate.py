@@ -95,6 +95,21 @@ def test_scores_are_printed_and_written(folder, tmp_path, capsys):
     assert "\x1b" not in printed
 
 
+def test_another_decoding_is_told_with_the_name(folder, tmp_path, monkeypatch):
+    asked = []
+
+    def with_decoding(model, changes):
+        asked.append(changes)
+        return model
+
+    monkeypatch.setattr("nuguide.models.decoding_choice.with_decoding", with_decoding)
+    path = tmp_path / "scores.json"
+    changes = ["min_area_um2=5", "prominence=0.3"]
+    verb.evaluate("fake", folder, split="all", mpp="0.5", decoding=changes, json=path)
+    assert asked == [{"min_area_um2": 5.0, "prominence": 0.3}]
+    assert json.loads(path.read_text())["model"] == "fake min_area_um2=5 prominence=0.3"
+
+
 @pytest.mark.parametrize(
     ("said", "scored"),
     [

@@ -21,7 +21,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from nuguide.cli.main import main
-from nuguide.models.card import Card, NetworkSpec
+from nuguide.export.table import read_table
+from nuguide.models.card import Card, Decoding, NetworkSpec
 from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.models.registry import load
@@ -486,6 +487,18 @@ def test_options_for_the_machine_that_make_no_sense(
     refused(run(picture, "--mpp", 0.5, "-o", tmp_path / "out", *options), word)
 
 
+def test_another_decoding_is_another_run(run: Run, picture: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "out", ("--mpp", 0.5, "-o", tmp_path / "out")
+    changed = (picture, *options, "--decoding", "min_area_um2=60", "--decoding", "prominence=0.5")
+    assert run(*changed).code == 0
+    decoding = tomllib.loads((out / "run.toml").read_text())["configuration"]["decoding"]
+    assert (decoding["min_area_um2"], decoding["prominence"]) == (60.0, 0.5)
+    assert min(read_table(out / "nuclei.parquet")["area_um2"].to_pylist(), default=60) >= 60
+    refused(run(picture, *options), "min_area_um2", "--overwrite")
+    refused(run(picture, *options, "--decoding", "min_area=60"), "min_area is unknown")
+    refused(run(picture, *options, "--decoding", "min_area_um2"), "NAME=NUMBER")
+
+
 def test_the_record_says_what_computed_the_model(
     run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,7 +519,7 @@ def test_the_record_says_what_computed_the_model(
     )
 
 
-def test_workers_are_told_the_backend(
+def test_workers_are_told_backend_and_decoding(
     run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
@@ -519,14 +532,18 @@ def test_workers_are_told_the_backend(
     monkeypatch.setattr("nuguide.segmentation.cluster.local_workers", lambda n: nullcontext())
     monkeypatch.setattr("nuguide.segmentation.cluster.ClusterEngine", engine)
     options = ("--mpp", 0.5, "-o", tmp_path / "out", "--device", "cpu")
-    assert run(picture, *options, "--workers", 1, "--backend", "bfloat16").code == 0
+    options += ("--backend", "bfloat16", "--decoding", "min_area_um2=3")
+    assert run(picture, *options, "--workers", 1).code == 0
     assert [model.backend for model in sent] == ["bfloat16"]
+    assert [model.decoding.min_area_um2 for model in sent if model.decoding] == [3.0]
 
 
-def test_a_worker_computes_with_the_backend_it_is_told(
+def test_a_worker_computes_as_it_is_told(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
     digest = load(small_model).card.sha256
-    remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16")
-    assert _load.__wrapped__(remote).backend == "bfloat16"
+    decoding = Decoding(min_area_um2=3.0, foreground_threshold=0.9)
+    remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16", decoding)
+    loaded = _load.__wrapped__(remote)
+    assert (loaded.backend, loaded.card.decoding) == ("bfloat16", decoding)

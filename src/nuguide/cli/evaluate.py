@@ -36,6 +36,13 @@ def evaluate(
     backend: Annotated[
         str, typer.Option(help="What computes the model, as for nuguide segment.")
     ] = "torch",
+    decoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Another value than the model's card has, as for nuguide segment.",
+        ),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.", dir_okay=False)
     ] = None,
@@ -66,6 +73,7 @@ def evaluate(
     )
     from nuguide.evaluation.types import why_not_scored
     from nuguide.models.checkpoint import MODEL_FILES
+    from nuguide.models.decoding_choice import asked_decoding, with_decoding
     from nuguide.models.registry import load
     from nuguide.segmentation.run import on_device
 
@@ -74,14 +82,16 @@ def evaluate(
             check_target(target, inputs=[data, *(Path(model) / name for name in MODEL_FILES)])
     scale = None if mpp is None else checked_mpp(mpp)
     samples = open_dataset(data, split, scale)
-    loaded = on_device(with_backend(load(model), backend), "auto")
+    changes = asked_decoding(decoding or [])
+    chosen = with_decoding(load(model), changes)
+    loaded = on_device(with_backend(chosen, backend), "auto")
     no_types = why_not_scored(loaded.card.types, classes_of(data, scale))
     watched = Console(stderr=True)
     worst = watcher(protocol)
     scores = evaluate_samples(
         predictor(loaded, protocol),
         track(samples, "Scoring", console=watched, transient=True, disable=not watched.is_terminal),
-        model=loaded.card.name,
+        model=" ".join([loaded.card.name, *(f"{name}={changes[name]:g}" for name in changes)]),
         data=data.resolve().name,
         split=split,
         protocol=protocol,

@@ -97,6 +97,15 @@ def segment(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    decoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Another value than the model's card has, such as min_area_um2=5; the others are "
+            "foreground_threshold, smoothing_um and prominence. May be given more than once.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
     labels: Annotated[
         Labels,
         typer.Option(
@@ -159,6 +168,7 @@ def segment(
     from nuguide.backends.registry import with_backend
     from nuguide.cli.progress import shown_progress
     from nuguide.errors import NuguideError
+    from nuguide.models.decoding_choice import asked_decoding, with_decoding
     from nuguide.models.licence import require_commercial_use
     from nuguide.models.registry import load
     from nuguide.nuclei.staining import asked_staining
@@ -179,7 +189,7 @@ def segment(
         staining=asked_staining(stains, positive),
     )
     pairs = plan_batch(find_images(inputs), out)
-    loaded = load(model)
+    loaded = with_decoding(load(model), asked_decoding(decoding or []))
     if commercial_ok:
         require_commercial_use(loaded.card)
     loaded = with_backend(loaded, backend, device)
@@ -241,7 +251,8 @@ def _engine(
 
     folder = str(Path(name).resolve()) if Path(name).is_dir() else name
     cores = None if workers is None else max(1, available_cores() // max(1, workers))
-    remote = RemoteModel(folder, model.card.sha256, device, cores, model.backend)
+    card = model.card
+    remote = RemoteModel(folder, card.sha256, device, cores, model.backend, card.decoding)
     place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
     with place as client:
         yield ClusterEngine(client, remote)

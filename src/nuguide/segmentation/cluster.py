@@ -17,6 +17,8 @@ from distributed.scheduler import KilledWorker
 
 from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
+from nuguide.models.card import Decoding
+from nuguide.models.decoding_choice import with_decoding
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.nuclei.staining import Staining
@@ -129,6 +131,8 @@ class RemoteModel:
         That each worker uses; None: its own share of those its machine gave it.
     backend : str
         That computes it there, see ``nuguide.backends``.
+    decoding : Decoding or None
+        In place of its card's; None: the card's.
     """
 
     name: str
@@ -136,6 +140,7 @@ class RemoteModel:
     device: str = "auto"
     cores: int | None = None
     backend: str = "torch"
+    decoding: Decoding | None = None
 
 
 def segment_remotely(
@@ -165,6 +170,8 @@ def _load(model: RemoteModel) -> Model:
             f"a worker finds other weights under {model.name!r}; expected those of the digest "
             f"{model.sha256[:12]}; give the model as a folder that all machines see"
         )
+    if model.decoding is not None:
+        loaded = with_decoding(loaded, model.decoding.model_dump())
     # Dask's threads share what the worker was given.
     use_cores(model.cores or available_cores() // get_worker().state.nthreads)
     return on_device(with_backend(loaded, model.backend, model.device), model.device)

@@ -1,7 +1,7 @@
 """The one way from an image to its nuclei: planned, computed region by region, joined."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nuguide.backends.registry import with_backend
 from nuguide.errors import InputError, NuguideError
+from nuguide.models.decoding_choice import with_decoding
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.nuclei.positivity import AskedThresholds
@@ -52,6 +53,7 @@ def segment(
     backend: str | None = None,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
+    decoding: Mapping[str, float] | None = None,
     out: None = None,
 ) -> Result: ...
 
@@ -66,6 +68,7 @@ def segment(
     backend: str | None = None,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
+    decoding: Mapping[str, float] | None = None,
     out: str | Path,
     roi: str | Path | None = None,
     tissue: bool = True,
@@ -85,6 +88,7 @@ def segment(
     backend: str | None = None,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
+    decoding: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     roi: str | Path | None = None,
     tissue: bool = True,
@@ -117,6 +121,9 @@ def segment(
     positive : float or sequence of float, optional
         Mean optical density of the second stain from which on a nucleus is positive, or three
         that rise, for 1+, 2+ and 3+. Not for ``he``.
+    decoding : mapping of str to float, optional
+        Other values than the model's card has, by the names of ``nuguide.models.card.Decoding``,
+        such as ``{"min_area_um2": 5}``.
     out : path, optional
         Run folder: nothing of the size of the image is held in memory then, and the same call
         again goes on where it was stopped, and makes the files that a finished run lacks from its
@@ -145,7 +152,7 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here, or stains, thresholds or region of interest make no sense.
+        cannot be used here, or stains, thresholds, decoding or region of interest make no sense.
     OutputError
         If ``out`` cannot be written, holds another run, or writing there would spoil the image.
     ResolutionError
@@ -167,7 +174,7 @@ def segment(
     )
     if out is None:
         _refuse_for_memory(settings)
-    loaded = load(model)
+    loaded = with_decoding(load(model), decoding or {})
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
     if not isinstance(image, str | Path):
