@@ -257,7 +257,7 @@ class Card(_Part):
             return cls.model_validate_json(json.dumps(parse_toml(text)))
         except ValidationError as error:
             raise ModelError(
-                f"{source}: field {first_fault(error, 'cards')}; correct it"
+                f"{source}: field {first_fault(error, 'cards', model=cls)}; correct it"
             ) from error
         except (DocumentError, TypeError) as error:
             raise ModelError(

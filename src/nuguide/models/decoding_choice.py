@@ -58,8 +58,8 @@ def with_decoding(model: Model, changes: Mapping[str, float]) -> Model:
     try:
         decoding = Decoding.model_validate(model.card.decoding.model_dump() | dict(changes))
     except ValidationError as fault:
+        told = first_fault(fault, "decodings", model=Decoding)
         raise InputError(
-            f"decoding cannot be changed ({first_fault(fault, 'decodings')}); expected values of "
-            f"{_NAMES}; correct it"
+            f"decoding cannot be changed ({told}); expected values of {_NAMES}; correct it"
         ) from fault
     return replace(model, card=model.card.model_copy(update={"decoding": decoding}))

@@ -5,14 +5,18 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from nuguide.documents import DocumentError, parse_toml, read_toml
 from nuguide.errors import RecipeError
 from nuguide.faults import first_fault
-from nuguide.training.recipe import Recipe
+from nuguide.training.recipe import DistillationRecipe, Recipe, SegmentationRecipe
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
+_KINDS: dict[str, type[BaseModel]] = {
+    "segmentation": SegmentationRecipe,
+    "distillation": DistillationRecipe,
+}
 
 RECIPE_FILE = "recipe.json"
 """The recipe as a run's folder keeps it."""
@@ -114,7 +118,8 @@ def checked_recipe(values: dict[str, Any], source: str, changed: Collection[str]
             ) from error
         where = _told_by(error, source, changed)
         # The first part of the place is the recipe's kind, which is no key of the file.
-        raise RecipeError(f"{where}: {first_fault(error, 'recipes', 1)}; correct it") from error
+        fault = first_fault(error, "recipes", 1, _KINDS.get(str(values.get("kind"))))
+        raise RecipeError(f"{where}: {fault}; correct it") from error
     except RecursionError as error:
         raise RecipeError(
             f"{source}, changed by --set, holds tables that lie too deep in each other; expected "
