@@ -487,6 +487,23 @@ def test_options_for_the_machine_that_make_no_sense(
     refused(run(picture, "--mpp", 0.5, "-o", tmp_path / "out", *options), word)
 
 
+def test_folders_below_are_searched_and_results_among_them_are_not(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    slides = tmp_path / "slides"
+    for case in ("one", "two"):
+        (slides / case).mkdir(parents=True)
+        shutil.copy(picture, slides / case / f"{case}.png")
+    options = ("--mpp", 0.5, "-o", slides / "out", "--recursive")
+    for _ in range(2):  # the second time, results lie there
+        ran = run(slides, *options, "--json")
+        assert ran.code == 0
+        lines = [json.loads(line) for line in ran.out.splitlines()]
+        assert [Path(line["image"]).name for line in lines] == ["one.png", "two.png"]
+    assert (slides / "out" / "one" / "run.toml").is_file()
+    refused(run(slides, "-o", tmp_path / "x"), "--recursive")
+
+
 def test_another_decoding_is_another_run(run: Run, picture: Path, tmp_path: Path) -> None:
     out, options = tmp_path / "out", ("--mpp", 0.5, "-o", tmp_path / "out")
     changed = (picture, *options, "--decoding", "min_area_um2=60", "--decoding", "prominence=0.5")

@@ -58,3 +58,26 @@ def test_empty_folder_and_missing_path_are_refused(tmp_path: Path) -> None:
         find_images([tmp_path])
     with pytest.raises(InputError, match="does not exist"):
         find_images([tmp_path / "absent"])
+
+
+def test_folders_below_are_searched_where_it_is_asked(tmp_path: Path) -> None:
+    for name in (
+        *("top.png", "b/z.svs", "b/deep/y.tif", "a/x.svs", "a/logs/x.parcel", "c/1.dcm", "c/2.dcm"),
+        *(".hidden/w.png", "s.mrxs", "s/Index.png", "out/x/overlay.png"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    write_ome_zarr(tmp_path / "d" / "f.ome.zarr", RGB, factors=(1,))
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    found = find_images([tmp_path], below=True, passed_over=lambda folder: folder.name == "out")
+    names = [str(path.relative_to(tmp_path)) for path in found]
+    assert names == ["s.mrxs", "top.png", "a/x.svs", "b/z.svs", "b/deep/y.tif", "c", "d/f.ome.zarr"]
+    assert [path.name for path in find_images([tmp_path])] == ["s.mrxs", "top.png"]
+
+
+def test_a_folder_of_folders_says_how_to_search_them(tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    with pytest.raises(InputError, match="--recursive"):
+        find_images([tmp_path])
+    with pytest.raises(InputError, match="nor does one below it"):
+        find_images([tmp_path], below=True)

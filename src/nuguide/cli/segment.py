@@ -50,6 +50,14 @@ def segment(
             help="Refuse a model whose licences do not allow commercial use, or do not say.",
         ),
     ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive",
+            help="Search the folders in folders too; those that hold results are passed over.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = False,
     mpp: Annotated[
         str | None,
         typer.Option(
@@ -188,7 +196,10 @@ def segment(
         overwrite=overwrite,
         staining=asked_staining(stains, positive),
     )
-    pairs = plan_batch(find_images(inputs), out)
+    images = find_images(
+        inputs, below=recursive, passed_over=lambda each: _holds_results(each, out)
+    )
+    pairs = plan_batch(images, out)
     loaded = with_decoding(load(model), asked_decoding(decoding or []))
     if commercial_ok:
         require_commercial_use(loaded.card)
@@ -221,6 +232,13 @@ def segment(
         typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}{table}")
     if failed:
         raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
+
+
+def _holds_results(folder: Path, out: Path) -> bool:
+    """Tell whether a folder is where results go, or the run of an image."""
+    from nuguide.segmentation.ledger import is_run
+
+    return folder.resolve() == out.resolve() or is_run(folder)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Which paths are images, and which files belong to each."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nuguide.errors import InputError
@@ -14,17 +14,31 @@ IMAGE_SUFFIXES = (
 ZARR_METADATA = ("zarr.json", ".zattrs")
 
 
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
+def find_images(
+    paths: Sequence[str | Path],
+    *,
+    below: bool = False,
+    passed_over: Callable[[Path], bool] = lambda folder: False,
+) -> list[Path]:
     """List the images that ``paths`` name: files as they are, folders by what lies in them.
 
-    A folder that is an image itself (OME-Zarr, DICOM files of one slide) is one image. Other
-    folders are not searched below, save for OME-Zarr; hidden files are passed over; no file
-    comes twice, by whatever paths or links: the first stays.
+    A folder that is an image itself (OME-Zarr, DICOM files of one slide) is one image. Hidden files
+    are passed over; no file comes twice, by whatever paths or links: the first stays.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files and folders.
+    below : bool
+        Whether the folders in folders are searched too.
+    passed_over : callable
+        Tells of such a folder that it is not to be searched.
 
     Returns
     -------
     list of Path
-        In the order of ``paths``, sorted by name within a folder.
+        In the order of ``paths``, sorted by name within a folder, and what lies in a folder before
+        what lies in those below it.
 
     Raises
     ------
@@ -37,23 +51,52 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
         if not path.is_dir() or is_zarr(path):
             images.append(path)
             continue
-        try:
-            found = sorted(filter(_is_image, path.iterdir()))
-        except OSError as fault:
-            raise unreadable(path, fault) from fault
+        folders = _with_those_below(path, passed_over) if below else [path]
+        found = [image for folder in folders for image in _images_in(folder)]
         if not found:
+            where = " nor does one below it" if below else "; --recursive searches those below it"
             raise InputError(
-                f"folder {path} holds no image; expected files ending in "
+                f"folder {path} holds no image{where}; expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}, or OME-Zarr; name another folder or a file"
             )
-        # The files of a DICOM slide lie side by side; each of them opens the whole.
-        slices = [file for file in found if file.suffix.lower() == ".dcm"]
-        images.extend(file for file in found if file not in slices)
-        images.extend([path] if slices else [])
+        images += found
     first: dict[Path, Path] = {}
     for image in images:
         first.setdefault(image.resolve(), image)
     return list(first.values())
+
+
+def _with_those_below(top: Path, passed_over: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give a folder and those below it that are no images, nor parts of some."""
+    seen: set[Path] = set()  # a link may lead back up
+    left = [top]
+    while left:
+        folder = left.pop()
+        if folder.resolve() in seen:
+            continue
+        seen.add(folder.resolve())
+        yield folder
+        inside = [each for each in _listed(folder) if each.is_dir() and each.name[0] != "."]
+        left += [
+            each
+            for each in reversed(inside)
+            if not (is_zarr(each) or each.with_name(f"{each.name}.mrxs").exists())
+            and not passed_over(each)
+        ]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = list(filter(_is_image, _listed(folder)))
+    # The files of a DICOM slide lie side by side; each of them opens the whole.
+    slices = [file for file in found if file.suffix.lower() == ".dcm"]
+    return [file for file in found if file not in slices] + ([folder] if slices else [])
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as fault:
+        raise unreadable(folder, fault) from fault
 
 
 def _is_image(path: Path) -> bool:
