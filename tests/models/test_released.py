@@ -145,6 +145,7 @@ def test_the_config_may_be_a_file_of_either_kind(tmp_path: Path) -> None:
         'log = "log/"\n\n[Training]\nSAM_Guided = "True"   # SAM Guided - True or False\n'
         'advancedSAM_Guided = "False"\n# comment\n[Parameters]\nchannel = 2 # width\n'
         'activation = "GLU"     # Activations available: relu, GLU\nuse_maxblurpool = "True"\n'
+        "kernel_size = 3\nnum_classes = 2  # nuclei, background\n"
     )
     cards = [load_released(path, config).card for config in (CONFIG, as_json, str(as_sys))]
     assert cards[0] == cards[1] == cards[2]
@@ -164,6 +165,7 @@ def test_without_a_config_the_choices_are_listed(tmp_path: Path) -> None:
         ({"activation": "swish"}, "activation"),
         ({"SAM_Guided": "perhaps"}, "SAM_Guided"),
         ({"num_classes": 5}, "num_classes"),
+        ({"kernel_size": "5"}, "kernel_size"),
     ],
 )
 def test_a_config_of_another_checkpoint_is_refused(

@@ -47,8 +47,9 @@ class ReleasedConfig(BaseModel):
     channel: int | None = None
     activation: Literal["GLU", "relu"] | None = None
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    kernel_size: Literal[3] = 3
-    num_classes: Literal[2] = 2
+    # As bounds, which text is converted for: in a .sys file every number is text.
+    kernel_size: int = Field(default=3, ge=3, le=3)
+    num_classes: int = Field(default=2, ge=2, le=2)
     input_img_type: Literal["rgb"] = "rgb"
 
     @property
