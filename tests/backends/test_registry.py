@@ -9,7 +9,7 @@ import torch
 from nuguide.backends import registry
 from nuguide.backends.graph import Graph
 from nuguide.backends.half import HalfNetwork
-from nuguide.backends.registry import Backend, with_backend
+from nuguide.backends.registry import EXTRAS, RUNTIMES, Backend, with_backend
 from nuguide.backends.session import Array, Session, SessionNetwork
 from nuguide.backends.whole import whole
 from nuguide.errors import InputError, ModelError
@@ -35,6 +35,16 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(
     with pytest.raises(InputError, match=rf"pip install 'nuguide\[{backend}\]'") as refused:
         with_backend(unguided, backend, "cpu")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("backend", RUNTIMES)
+def test_a_runtime_without_the_package_that_writes_its_graph_is_not_installed(
+    backend: Backend, unguided: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "onnx" else object())
+    assert not registry.is_installed(backend)
+    with pytest.raises(InputError, match=rf"needs onnx,.*nuguide\[{EXTRAS[backend]}\]"):
+        with_backend(unguided, backend, "cpu")
 
 
 def test_no_compiler_is_one_line(unguided: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,10 @@ RUNTIMES = {
     Backend.OPENVINO: "openvino",
     Backend.INT8: "onnxruntime",
 }
-"""The package that a backend needs."""
+"""The package that a backend computes with."""
+
+_WRITER = "onnx"
+"""The package with which torch writes the graph that a runtime opens."""
 
 EXTRAS = {Backend.ONNX: "onnx", Backend.OPENVINO: "openvino", Backend.INT8: "onnx"}
 """The extra of nuguide that brings it."""
@@ -84,23 +87,28 @@ def with_backend(model: Model, name: str, device: str = "auto") -> Model:
 
 
 def is_installed(backend: Backend) -> bool:
-    """Tell whether the package that a backend needs is there."""
-    return backend not in RUNTIMES or find_spec(RUNTIMES[backend]) is not None
+    """Tell whether the packages that a backend needs are there."""
+    return not _missing(backend)
 
 
 def check_installed(backend: Backend) -> None:
-    """Refuse a backend whose package is missing.
+    """Refuse a backend of which a package is missing.
 
     Raises
     ------
     InputError
         Naming the way to install it.
     """
-    if not is_installed(backend):
+    if missing := _missing(backend):
         raise InputError(
-            f"the backend {backend} needs {RUNTIMES[backend]}, which is not installed; expected "
+            f"the backend {backend} needs {' and '.join(missing)}, not installed here; expected "
             f"nuguide's extra {EXTRAS[backend]}; pip install 'nuguide[{EXTRAS[backend]}]'"
         )
+
+
+def _missing(backend: Backend) -> list[str]:
+    needed = (RUNTIMES[backend], _WRITER) if backend in RUNTIMES else ()
+    return [package for package in needed if find_spec(package) is None]
 
 
 def versions_of(backend: str) -> dict[str, str]:
