@@ -36,8 +36,9 @@ class SessionNetwork(nn.Module):
     Parameters
     ----------
     network : WholeNetwork
-        What is computed; it also computes what the graph does not: batches, images on a GPU, and,
-        where tokens come from outside, sizes off the network's grid.
+        What is computed; it also computes what the graph does not: batches, images on a GPU,
+        sizes other than the tile of a network that has one, and, where tokens come from outside,
+        sizes off the network's grid.
     open_session : callable
         The runtime.
 
@@ -84,6 +85,8 @@ class SessionNetwork(nn.Module):
         image = inputs[0]
         if image.device.type != "cpu" or image.dtype != torch.float32 or len(image) != 1:
             return False
+        if self.tile_px and image.shape[-2:] != (self.tile_px, self.tile_px):
+            return False  # attention over all positions is recorded for so many
         if not self.reads_tokens:
             return True
         return len(inputs) == 2 and not any(px % self.grid_px for px in image.shape[-2:])
