@@ -74,6 +74,32 @@ def test_what_is_installed_is_timed(unguided: Model) -> None:
     assert all(0 < each < 60 for each in seconds.values())
 
 
+def test_a_runtime_that_breaks_in_its_own_way_is_passed_over(
+    unguided: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="onnx is an extra")
+
+    class UnknownError(Exception):
+        """As onnxruntime's: of no kind that Python or nuguide knows."""
+
+    def broken(self: object, *_: object) -> None:
+        raise UnknownError("no such operator")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession.__init__", broken)
+    assert set(choice.timed(unguided, [Backend.TORCH, Backend.ONNX], 64)) == {"torch"}
+
+
+def test_another_processor_is_timed_anew(unguided: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = "processor : 0\nmodel name\t: {} @ 2 GHz\nflags : fpu\n"
+    keys = set()
+    for name in ("EPYC 9654", "Xeon 8481C"):
+        monkeypatch.setattr(Path, "read_text", lambda *_, name=name, **__: cpuinfo.format(name))
+        found = choice.circumstances(unguided, 64)
+        assert name in found.processor
+        keys.add(choice._file(found))
+    assert len(keys) == 2
+
+
 def test_auto_on_a_gpu_is_torch(unguided: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, Backend.ONNX, Backend.OPENVINO)
     assert with_backend(unguided, "auto", "cuda") is unguided

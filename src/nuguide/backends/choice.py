@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,6 @@ import torch
 from nuguide import __version__
 from nuguide.backends.registry import RUNTIMES, Backend, is_installed, with_backend
 from nuguide.documents import read_json
-from nuguide.errors import NuguideError
 from nuguide.files import cache_folder, keep
 from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
@@ -87,9 +87,20 @@ def circumstances(model: Model, side_px: int) -> Circumstances:
         side_px,
         torch.get_num_threads(),
         os.cpu_count() or 1,
-        f"{platform.machine()} {platform.processor()} {torch.backends.cpu.get_cpu_capability()}",
+        f"{platform.machine()} {_processor()} {torch.backends.cpu.get_cpu_capability()}",
         {"nuguide": __version__, **{name: version(name) for name in packages}},
     )
+
+
+def _processor() -> str:
+    """Return the processor's name; on Linux Python itself knows none, or only its family."""
+    with suppress(OSError):
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def timed(model: Model, backends: list[Backend], side_px: int) -> dict[str, float]:
@@ -104,7 +115,7 @@ def timed(model: Model, backends: list[Backend], side_px: int) -> dict[str, floa
             start = time.perf_counter()
             try:
                 _compute(each, rgb)
-            except NuguideError:
+            except Exception:  # of whatever kind: each runtime has errors of its own
                 if backend is Backend.TORCH:
                     raise
                 del prepared[backend], taken[backend]
