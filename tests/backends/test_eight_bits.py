@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import nuguide
 from fixtures.tissue import draw_tissue
 from nuguide.backends import eight_bits
 from nuguide.backends.registry import with_backend
+from nuguide.backends.session import Session, run_session
 from nuguide.errors import InputError, ModelError, OutputError
 from nuguide.models.model import Model
 from nuguide.segmentation.decoding import decode
@@ -68,6 +69,39 @@ def test_what_lost_too_much_is_refused(
     network = with_backend(unguided, "int8", "cpu").network
     with pytest.raises(ModelError, match="standard deviations off"):
         network(torch.rand(1, 3, 32, 32))
+
+
+def test_numbers_that_are_none_are_refused_in_whichever_output(
+    unguided: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+
+    def last_is_nan(session: Session, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        *others, last = run_session(session, inputs)
+        return [*others, torch.full_like(last, torch.nan)]
+
+    monkeypatch.setattr(eight_bits, "APART", 10.0)
+    monkeypatch.setattr(eight_bits, "run_session", last_is_nan)
+    network = with_backend(unguided, "int8", "cpu").network
+    with pytest.raises(ModelError, match="logits are nan standard deviations off"):
+        network(torch.rand(1, 3, 32, 32))
+
+
+def test_a_network_that_takes_bgr_is_shown_bgr(
+    make_model: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUGUIDE_CACHE", str(tmp_path))
+    given: list[torch.Tensor] = []
+
+    def seen(graph: bytes, shown: Sequence[torch.Tensor]) -> bytes:
+        given.extend(shown)
+        return graph  # not in eight bits, which is close enough
+
+    monkeypatch.setattr(eight_bits, "quantised", seen)
+    model = make_model("unet", {}, channel_order="bgr")
+    with_backend(model, "int8", "cpu").network(torch.rand(1, 3, 32, 32))
+    expected = [image.flip(1) for image in eight_bits.examples(128)]
+    assert all((one == other).all() for one, other in zip(given, expected, strict=True))
 
 
 def test_a_full_disk_is_one_line(
