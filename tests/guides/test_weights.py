@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from nuguide.errors import GuideError
+from nuguide.guides import weights
 from nuguide.guides.weights import digest, load_checked, read_state
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
@@ -79,6 +81,33 @@ def test_whatever_bytes_are_wrong_only_a_guide_error_comes_out(
         except GuideError:
             refused += 1
     assert refused > 50
+
+
+def test_a_file_that_unpacks_too_large_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "MAX_FILE_BYTES", 1 << 20)
+    plain, packed = tmp_path / "plain.pth", tmp_path / "packed.pth"
+    torch.save({"a": torch.zeros(2 << 20, dtype=torch.uint8)}, plain)
+    with zipfile.ZipFile(plain) as one, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as other:
+        for name in one.namelist():
+            other.writestr(name, one.read(name))
+    assert packed.stat().st_size < 1 << 14
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(GuideError, match=r"packed\.pth unpacks to 2\d{6} bytes"):
+        read_state(packed)
+
+
+def test_one_number_that_is_repeated_without_end_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "endless.pth")
+    with pytest.raises(GuideError, match="unpacks to 4000000000000 bytes"):
+        read_state(tmp_path / "endless.pth")
+
+
+def test_tensors_that_are_no_plain_numbers_do_not_count(tmp_path: Path) -> None:
+    odd = {"sparse": torch.eye(2).to_sparse(), "unwritten": torch.empty(2, device="meta")}
+    torch.save({**STATE, **odd}, tmp_path / "weights.pth")
+    assert set(read_state(tmp_path / "weights.pth")) == set(STATE)
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Weights of guides and models as data: one digest, one way to read them, one check.
 
 A state is a mapping of key to tensor, as ``Module.state_dict`` gives it. Files come from outside:
-pickles are read with ``weights_only=True`` alone, sizes are bounded before anything is read.
+pickles are read with ``weights_only=True`` alone, sizes are bounded before anything is read or
+unpacked.
 """
 
 import hashlib
 import math
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,7 +22,7 @@ from nuguide.errors import GuideError
 State = dict[str, torch.Tensor]
 
 MAX_FILE_BYTES = 8 << 30
-"""Largest weight file that is opened; SAM ViT-H with its decoder is 2.6 GB."""
+"""Largest weight file that is opened, and most that it may hold; SAM ViT-H has 2.6 GB."""
 
 UNREADABLE = (
     UnpicklingError,
@@ -107,30 +109,72 @@ def _safetensors(path: Path) -> State:
 
 
 def _checkpoint(path: Path) -> State:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        # torch's own text advises to unpickle without care: it is not passed on.
-        raise GuideError(
-            f"{path} cannot be read as plain weights ({type(error).__name__}); expected a whole "
-            "checkpoint of tensors only; fetch it again, or convert it to safetensors where it "
-            "was made"
-        ) from error
+    content = read_pickled(path, MAX_FILE_BYTES)
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
-    state = (
-        {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
-        if isinstance(content, dict)
-        else {}
-    )
+    state = dense_tensors(content)
     if not state:
         raise GuideError(
             f"{path} holds no named tensors; expected a state dict, bare or under "
             f"{', '.join(_WRAPPERS)}; give a checkpoint of the encoder"
         )
+    # One number of the file may be repeated to a tensor of any size.
+    _check_held(path, sum(x.numel() * x.element_size() for x in state.values()), MAX_FILE_BYTES)
     return state
+
+
+def read_pickled(path: Path, max_bytes: int) -> object:
+    """Read what ``torch.save`` wrote: tensors and plain values alone, on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+    max_bytes : int
+        Most that it may unpack to: torch unpacks what a zip file has compressed.
+
+    Raises
+    ------
+    GuideError
+        If it would unpack to more, or is damaged, or needs code to be run.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_held(path, sum(each.file_size for each in archive.infolist()), max_bytes)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
+        # torch's own text advises to unpickle without care: it is not passed on.
+        raise GuideError(
+            f"{path} cannot be read as plain weights ({type(error).__name__}); expected a whole "
+            "checkpoint of tensors only; fetch it again, or save its state dict as safetensors "
+            "where it was made"
+        ) from error
+
+
+def dense_tensors(content: object) -> State:
+    """Return those entries of a mapping that are plain arrays of numbers in memory."""
+    items = content.items() if isinstance(content, Mapping) else ()
+    return {str(key): value for key, value in items if _is_dense(value)}
+
+
+def _is_dense(value: object) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # one that was saved without its numbers is on "meta"
+        and not (value.is_quantized or value.is_nested)
+    )
+
+
+def _check_held(path: Path, held: int, limit: int) -> None:
+    if held > limit:
+        raise GuideError(
+            f"{path} unpacks to {held} bytes; expected at most {limit}; fetch it again from where "
+            "it was published"
+        )
 
 
 def load_checked(module: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -203,7 +247,7 @@ def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
         Naming the first such key.
     """
     for key, value in state.items():
-        # A sum is NaN or infinite if any term is, and costs no mask as large as the tensor.
+        # A sum is NaN or infinite if any term is; in double no finite weights add up to infinity.
         if value.is_floating_point() and not math.isfinite(value.double().sum().item()):
             raise GuideError(
                 f"{source}: {key} holds NaN or infinite values; expected finite weights; "

@@ -6,17 +6,15 @@ guidance blocks, used or not; which function it is, its configuration says.
 """
 
 import hashlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from nuguide.errors import ModelError
-from nuguide.guides.weights import UNREADABLE
+from nuguide.errors import GuideError, ModelError
+from nuguide.guides.weights import dense_tensors, read_pickled
 from nuguide.models.card import Card, GuideSpec, NetworkSpec, Options
 from nuguide.models.checkpoint import MAX_WEIGHT_BYTES, filled, refuse_nan
 from nuguide.models.model import Model, NamedGuide
@@ -230,30 +228,12 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
 def _checkpoint(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > MAX_WEIGHT_BYTES:
-                raise ModelError(
-                    f"{path} unpacks to {unpacked} bytes; expected at most {MAX_WEIGHT_BYTES}; "
-                    "give a checkpoint of the published eU-Net3+"
-                )
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (*UNREADABLE, zipfile.BadZipFile) as error:
-        # torch's own text advises to unpickle without care: it is not passed on.
-        raise ModelError(
-            f"{path} cannot be read as plain weights ({type(error).__name__}); expected a "
-            "checkpoint of tensors only; save its state dict as safetensors where it was made"
-        ) from error
+        content = read_pickled(path, MAX_WEIGHT_BYTES)
+    except GuideError as error:
+        raise ModelError(str(error)) from error
     config = content.get("config") if isinstance(content, dict) else None
     config = config if isinstance(config, Mapping) else None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    items = content.items() if isinstance(content, Mapping) else ()
-    dense = {
-        str(key): value
-        for key, value in items
-        if isinstance(value, Tensor) and value.layout is torch.strided
-    }
-    return dense, config
+    return dense_tensors(content), config
