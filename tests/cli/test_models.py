@@ -86,6 +86,12 @@ def test_show_prints_the_card_with_definitions(folder: Path) -> None:
         assert word in output
 
 
+def test_show_takes_nothing_on_the_card_for_markup(folder: Path) -> None:
+    card = folder / CARD_FILE
+    card.write_text(card.read_text().replace('name = "set"', 'name = "set [/bold]"'))
+    assert "trained on set [/bold]" in run("show", folder)
+
+
 def test_show_cuts_no_digest_short_in_a_narrow_terminal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def show(
     facts.add_column(overflow="fold")  # a digest cut short is none
     for name, value in lines.items():
         if value:
-            facts.add_row(name, Text(value))
+            facts.add_row(Text(name), Text(value))
     console.print(facts)
     scores = Table("score", "value", "95 % interval", "n", "data", "definition")
     for score in card.scores:
