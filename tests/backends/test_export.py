@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -62,6 +64,22 @@ def test_torchscript_runs_without_nuguide(folder: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(nuclei, expected, rtol=0, atol=1e-4)
 
 
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="Unix alone limits a file's size")
+    script = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from nuguide.backends.export import Format, export_graph\n"
+        "from nuguide.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))\n"
+        "try:\n    export_graph(Path(sys.argv[1]), Path(sys.argv[2]), Format.TORCHSCRIPT)\n"
+        "except OutputError as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", script, str(folder), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert "cannot be written" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_openvino_keeps_all_digits(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="openvino is an extra")
     assert export_graph(folder, tmp_path / "out", Format.OPENVINO) < 1e-5
@@ -88,6 +106,16 @@ def test_the_comparison_sees_a_wrong_weight(folder: Path) -> None:
     with torch.no_grad():
         next(script.parameters()).add_(0.1)
     assert export.compared(graph, lambda inputs: list(script(*inputs))) > 1e-4
+
+
+def test_the_folder_one_is_in_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for here in (Path(), Path.cwd()):
+        with pytest.raises(OutputError, match="folder that you are in"):
+            export_graph(folder, here, Format.TORCHSCRIPT)
 
 
 def test_a_folder_with_anything_in_it_is_refused(folder: Path, tmp_path: Path) -> None:

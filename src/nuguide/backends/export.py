@@ -9,6 +9,7 @@ probability is sigmoid(nucleus - background); and, if the network has them, ``di
 (1, 2, H, W) and ``types`` (1, K, H, W), see ``nuguide.networks.heads``.
 """
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -115,6 +116,11 @@ def compared(graph: Graph, compute: Compute) -> float:
 
 
 def _refuse_full(folder: Path) -> None:
+    if folder.absolute() == Path.cwd():
+        raise OutputError(
+            f"{folder} is the folder that you are in, which is not replaced by another; expected "
+            "a new folder; choose one with -o"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
             f"{folder} is there already and not empty; expected a new folder; "
@@ -159,13 +165,15 @@ def _write_openvino(graph: Graph, card: Card, folder: Path) -> Compute:
 
 
 def _write_torchscript(graph: Graph, card: Card, folder: Path) -> Compute:
-    path = str(folder / FILES[Format.TORCHSCRIPT])
-    script = graph.to_torchscript()
+    file, script = io.BytesIO(), graph.to_torchscript()
     with warnings.catch_warnings():
         # torch would rather have its newer form, which other languages do not read yet.
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(script, path)
-        read = torch.jit.load(path)  # type: ignore[no-untyped-call]
+        # By way of memory: where the disk is full torch's own writer ends the process.
+        torch.jit.save(script, file)
+        (folder / FILES[Format.TORCHSCRIPT]).write_bytes(file.getvalue())
+        file.seek(0)
+        read = torch.jit.load(file)  # type: ignore[no-untyped-call]
 
     def compute(inputs: Sequence[Tensor]) -> list[Tensor]:
         with torch.no_grad():
