@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,13 @@ from nuguide.guides.student import StudentGuide
 from nuguide.models.card import Card, read_card
 from nuguide.models.checkpoint import CARD_FILE, WEIGHTS_FILE, load_model_folder, save_model
 from nuguide.models.model import Model, NamedGuide
+from nuguide.networks.registry import build_network
 
 Tensors = dict[str, torch.Tensor]
+
+STUDENT: dict[str, Any] = {"widths": (4, 4, 4, 4), "blocks": 1}
+OTHER_SCALE = {"kind": "student", "name": "student", "options": {**STUDENT, "mpp": 0.25}}
+NO_SCALE = {"kind": "student", "name": "student", "options": {**STUDENT, "mpp": 0.0}}
 
 
 def rewrite(folder: Path, change: Callable[[Tensors], object]) -> None:
@@ -156,6 +162,37 @@ def test_a_card_whose_student_does_not_fit_is_one_line(
     )
     with pytest.raises(ModelError, match="expected"):
         load_model_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "said"),
+    [
+        ({"fusion": "cross", "window": 4}, {}, "names no guide"),
+        ({"fusion": "released"}, {"guide": {"kind": "named", "name": "sam-vit-b"}}, "expected 256"),
+        (
+            {"fusion": "released"},
+            {"guide": {"kind": "named", "name": "sam-vit-b"}, "tile_px": 512},
+            "has tile_px = 512; expected 256",
+        ),
+        ({"fusion": "cross", "window": 4}, {"guide": OTHER_SCALE}, r"reads 0\.25 um/px"),
+        ({"fusion": "cross", "window": 4}, {"guide": NO_SCALE}, "mpp 0"),
+    ],
+)
+def test_a_card_that_its_network_or_student_cannot_work_with_is_refused(
+    make_card: Callable[..., Card],
+    tmp_path: Path,
+    options: dict[str, Any],
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    options = {"width": 2, **options}
+    network = build_network("eunet3plus", **options)
+    card = make_card(network={"architecture": "eunet3plus", "options": options}, **changes)
+    student = StudentGuide(**STUDENT) if card.guide.kind == "student" else None
+    save_model(Model(network, student, card), tmp_path)
+    with pytest.raises(ModelError, match=said) as refused:
+        load_model_folder(tmp_path)
+    assert "\n" not in str(refused.value)
 
 
 def test_files_that_are_no_weights_are_refused(unguided: Model, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class StudentGuide(nn.Module):
     Raises
     ------
     ValueError
-        If ``widths`` are not four.
+        If ``widths`` are not four, or ``mpp`` is not positive.
     """
 
     token_mean: Tensor
@@ -95,6 +95,8 @@ class StudentGuide(nn.Module):
                 f"widths are {len(widths)} numbers; expected four, the channels at strides 2, 4, 8 "
                 "and 16"
             )
+        if not mpp > 0:
+            raise ValueError(f"mpp {mpp}; expected the um/px of its pixels, more than 0")
         self.teacher, self.mpp = teacher, mpp
         self.options: dict[str, Any] = {
             "teacher": teacher,
@@ -126,6 +128,10 @@ class StudentGuide(nn.Module):
         """Digest of the weights; taken once, a guide is frozen."""
         return digest(self.state_dict())
 
+    def reads(self, mpp: float) -> bool:
+        """Tell whether pixels of ``mpp`` um/px are its own; 2 % off is accepted."""
+        return abs(mpp / self.mpp - 1) <= _SCALE_TOLERANCE
+
     def forward(self, image: Tensor) -> Tensor:
         """Return tokens (B, 256, ceil(H/16)*4, ceil(W/16)*4) of RGB (B, 3, H, W) in 0..1."""
         height, width = image.shape[-2:]
@@ -149,7 +155,7 @@ class StudentGuide(nn.Module):
         rgb : ndarray
             (B, H, W, 3) uint8 RGB.
         mpp : float
-            um/px of ``rgb``: the student's own (2 % off is accepted).
+            um/px of ``rgb``, one that it ``reads``.
 
         Returns
         -------
@@ -167,7 +173,7 @@ class StudentGuide(nn.Module):
                 f"got {rgb.dtype} {rgb.shape}; expected uint8 (B, H, W, 3) that is not empty; "
                 "convert the image to 8-bit RGB"
             )
-        if abs(mpp / self.mpp - 1) > _SCALE_TOLERANCE:
+        if not self.reads(mpp):
             raise GuideError(
                 f"the {self.name} was given {mpp:g} um/px; expected {self.mpp:g} um/px, "
                 "its own: resample the image before"

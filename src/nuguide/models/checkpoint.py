@@ -143,7 +143,8 @@ def load_model_files(weights: Path, card: Path) -> Model:
     ------
     ModelError
         If a file is missing, too large or damaged, the sha256 differs from the card's, a weight is
-        NaN or infinite, or the keys or shapes are not those of the network that the card names.
+        NaN or infinite, the keys or shapes are not those of the network that the card names, or
+        what the card says of guide, tiles and scale is not what network and student need.
     """
     described = read_card(card)
     state = read_verified(weights, described.sha256)
@@ -157,7 +158,10 @@ def load_model_files(weights: Path, card: Path) -> Model:
         lambda: build_network(spec.architecture, **spec.options), parts["network"], str(weights)
     )
     guide = _filled_guide(described.guide, parts["guide"], str(weights))
-    return Model(network=network, guide=guide, card=described)
+    model = Model(network=network, guide=guide, card=described)
+    if fault := _unfit(model):
+        raise ModelError(f"{card} {fault}; correct the card")
+    return model
 
 
 def read_verified(path: Path, sha256: str) -> dict[str, torch.Tensor]:
@@ -194,6 +198,24 @@ def read_verified(path: Path, sha256: str) -> dict[str, torch.Tensor]:
             f"{path} is no safetensors file ({error}); expected named tensors; "
             "take the model from where it was published"
         ) from error
+
+
+def _unfit(model: Model) -> str:
+    """Word what a card says that its network or student cannot work with; empty if nothing."""
+    tile_px: int | None = getattr(model.network, "tile_px", None)
+    if tile_px is not None and model.card.tile_px != tile_px:
+        return (
+            f"has tile_px = {model.card.tile_px}; expected {tile_px}: the network pools over all "
+            "that it is given, and was trained on tiles of that side"
+        )
+    if getattr(model.network, "reads_tokens", False) and model.guide is None:
+        return "names no guide; expected the one whose tokens its network reads"
+    if isinstance(model.guide, StudentGuide) and not model.guide.reads(model.card.mpp):
+        return (
+            f"has mpp = {model.card.mpp:g} and a student that reads {model.guide.mpp:g} um/px; "
+            "expected the same"
+        )
+    return ""
 
 
 def _state(model: Model) -> dict[str, torch.Tensor]:
