@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from nuguide.errors import ModelError
 from nuguide.networks.fusion import (
     CrossFusion,
     FusionMode,
@@ -11,6 +12,7 @@ from nuguide.networks.fusion import (
     partition,
     unpartition,
 )
+from nuguide.networks.registry import build_network
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,12 @@ def test_cross_disturbs_what_it_has_standardised() -> None:
 def test_an_impossible_disturbance_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected 0 or more, and 0 to 1"):
         TokenNoise(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"window": -8}, {"tokens_per_position": 0}])
+def test_a_window_of_nothing_is_refused_when_it_is_built(wrong: dict[str, int]) -> None:
+    with pytest.raises(ModelError, match="expected 1 or more"):
+        build_network("eunet3plus", width=1, fusion="cross", **wrong)
 
 
 def test_cross_costs_in_proportion_to_area() -> None:

@@ -218,6 +218,11 @@ class CrossFusion(nn.Module):
         Attention heads.
     token_noise, token_dropout : float
         Of ``TokenNoise``, in training.
+
+    Raises
+    ------
+    ValueError
+        If ``window`` or ``tokens_per_position`` is less than 1.
     """
 
     def __init__(
@@ -230,6 +235,10 @@ class CrossFusion(nn.Module):
         token_dropout: float = 0.0,
     ):
         super().__init__()
+        if window < 1 or tokens_per_position < 1:
+            raise ValueError(
+                f"window {window}, tokens_per_position {tokens_per_position}; expected 1 or more"
+            )
         width = max(channels // heads, 8) * heads
         self.window, self.ratio, self.heads = window, tokens_per_position, heads
         # SAM's tokens share a large common part; layer norm would let it drown their differences.
