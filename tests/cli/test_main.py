@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -116,6 +117,15 @@ def test_bad_input_is_one_line_on_stderr(verb, capsys):
     captured = capsys.readouterr()
     assert captured.err == "error: got this; expected that; do something\n"
     assert captured.out == ""
+
+
+def test_a_name_that_no_system_takes_is_one_line(verb, capsys):
+    def look():
+        Path("a" * 5000).is_dir()
+
+    assert verb(look) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {'a' * 60}... is too long")
 
 
 def test_ctrl_c_says_so(verb, capsys):

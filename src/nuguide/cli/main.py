@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 bad input or usage, 3 part of a batch failed, 130 interrupted.
 """
 
+import errno
 import io
 import os
 import sys
@@ -76,14 +77,24 @@ def nuguide(
 def main() -> None:
     """Run the program on ``sys.argv`` and leave with its exit code.
 
-    A ``NuguideError`` is the input's fault: one line, no traceback, exit code 2. Everything else
-    that escapes is a bug and keeps its traceback.
+    A ``NuguideError`` is the input's fault: one line, no traceback, exit code 2; so is a name that
+    is longer than the system takes, wherever it is first looked up. Everything else that escapes is
+    a bug and keeps its traceback.
     """
     _write_whatever_it_says()
     try:
         app()
     except NuguideError as error:
         typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(
+            f"error: {str(error.filename)[:60]}... is too long for the name of a file; expected "
+            "one that the system takes; check the arguments",
+            err=True,
+        )
         sys.exit(BAD_INPUT)
     except SystemExit as end:
         if end.code == INTERRUPTED:
