@@ -116,6 +116,10 @@ def test_weights_that_are_no_numbers_are_refused(
         (lambda state: state.pop("network.heads.nuclei.bias"), "lacks heads.nuclei.bias"),
         (lambda state: state.update({"network.more": torch.ones(1)}), "unexpected, more"),
         (lambda state: state.update({"other.more": torch.ones(1)}), "unexpected, other.more"),
+        (
+            lambda state: state.update({"heads.nuclei.bias": torch.ones(2)}),
+            "unexpected, heads.nuclei.bias",
+        ),
         (lambda state: state.update({"guide.more": torch.ones(1)}), "weights of a guide"),
         (
             lambda state: state.update({"network.heads.nuclei.bias": torch.ones(3)}),

@@ -150,9 +150,14 @@ def load_model_files(weights: Path, card: Path) -> Model:
     state = read_verified(weights, described.sha256)
     refuse_nan(state, str(weights))
     parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "guide": {}}
+    if foreign := sorted(key for key in state if key.partition(".")[0] not in parts):
+        raise ModelError(
+            f"{weights} has, unexpected, {some(foreign)}; expected keys that begin with network. "
+            "or guide.; give the weights that belong to the card"
+        )
     for key, tensor in state.items():
         part, _, name = key.partition(".")
-        parts.get(part, parts["network"])[name if part in parts else key] = tensor
+        parts[part][name] = tensor
     spec = described.network
     network = filled(
         lambda: build_network(spec.architecture, **spec.options), parts["network"], str(weights)
