@@ -104,6 +104,11 @@ def test_guide_that_lies_nowhere_asks_for_a_file() -> None:
         add_guide("tinyvit-sam")
 
 
+def test_no_guide_has_nothing_to_add() -> None:
+    with pytest.raises(GuideError, match="'none' is no guide and has no weights"):
+        add_guide("none")
+
+
 def test_hub_is_asked_by_the_guide_s_own_id_or_the_one_given(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from nuguide.errors import GuideError
 from nuguide.guides import cache
 from nuguide.guides.encoder_files import build_guide, download, encoder_width, read_encoder
-from nuguide.guides.registry import GuideEntry, guide_entry
+from nuguide.guides.registry import GUIDES, NO_GUIDE, GuideEntry, guide_entry
 
 _HUB_PREFIX = "hf:"
 
@@ -50,6 +50,11 @@ def add_guide(name: str, source: str | Path | None = None) -> AddedGuide:
     OutputError
         If the cache cannot be written.
     """
+    if name == NO_GUIDE:
+        raise GuideError(
+            f"{NO_GUIDE!r} is no guide and has no weights; expected one of {', '.join(GUIDES)}; "
+            "there is nothing to add for a network without a guide"
+        )
     return add_weights(guide_entry(name), source)
 
 
