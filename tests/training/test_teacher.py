@@ -51,7 +51,7 @@ def test_a_guide_without_a_field_has_nothing_to_keep(guide, tmp_path: Path):
         CachedGuide(guide, tmp_path)
 
 
-@pytest.mark.parametrize("what", ["pixel", "shape", "mpp", "field", "weights"])
+@pytest.mark.parametrize("what", ["pixel", "shape", "mpp", "field", "weights", "name"])
 def test_what_differs_has_a_file_of_its_own(make_teacher, tmp_path: Path, what: str):
     guide, rgb, mpp = make_teacher(), RGB.copy(), 0.5
     cached_tokens(guide, rgb, mpp, tmp_path)
@@ -63,6 +63,8 @@ def test_what_differs_has_a_file_of_its_own(make_teacher, tmp_path: Path, what: 
         mpp = 0.4
     elif what == "field":
         guide.field_um = 256.0
+    elif what == "name":
+        guide.name = "medsam"
     else:
         guide.sha256 = "0" * 64
     cached_tokens(guide, rgb, mpp, tmp_path)

@@ -25,7 +25,7 @@ class Embedding:
     name : str
         The guide that made them.
     sha256 : str
-        Digest of that guide's weights: the key to any cache.
+        Digest of that guide's weights: with the name the key to any cache.
     """
 
     values: torch.Tensor

@@ -58,8 +58,9 @@ def tokens_folder(run: Path) -> Path:
 def cached_tokens(guide: Guide, rgb: NDArray[np.uint8], mpp: float, folder: Path) -> Tensor:
     """Return the tokens of an image, from ``folder`` where it holds them.
 
-    The file's name is made of the digests of guide and image and of the guide's field, so that a
-    cache shared by many runs can never hand out another's tokens.
+    The file's name is made of the guide's name, the digests of guide and image and the guide's
+    field, so that a cache shared by many runs can never hand out another's tokens. The name counts
+    because guides of the same weights may be fed otherwise: MedSAM's 0 to 1, SAM's standardised.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def cached_tokens(guide: Guide, rgb: NDArray[np.uint8], mpp: float, folder: Path
     OutputError
         If ``folder`` cannot be written.
     """
-    pixels = hashlib.sha256(f"{rgb.shape} {mpp}".encode() + rgb.tobytes()).hexdigest()
+    pixels = hashlib.sha256(f"{guide.name} {rgb.shape} {mpp}".encode() + rgb.tobytes()).hexdigest()
     path = folder / f"{guide.sha256[:16]}-{pixels[:16]}-{guide.field_um}.safetensors"
     if not path.is_file():
         _keep(encode_extent(guide, rgb, mpp).values[0].half().contiguous(), path)
