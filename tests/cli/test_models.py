@@ -92,11 +92,20 @@ def test_show_takes_nothing_on_the_card_for_markup(folder: Path) -> None:
     assert "trained on set [/bold]" in run("show", folder)
 
 
-def test_show_cuts_no_digest_short_in_a_narrow_terminal(
+def test_nothing_is_cut_short_in_a_narrow_terminal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    assert registry.load_card(folder).sha256 in "".join(run("show", folder).split())
+    card = folder / CARD_FILE
+    definition = "2TP/(2TP+FP+FN) of one image's pixels"
+    text = card.read_text().replace("mean over images", definition)
+    card.write_text(text.replace("CC0-1.0", "CC-BY-NC-SA-4.0"))
+    shown = run("show", folder)
+    assert registry.load_card(folder).sha256 in "".join(shown.split())
+    (folder / CARD_FILE).rename(folder / "tiny.toml")
+    monkeypatch.setattr(registry, "_EMBEDDED", folder)
+    for output in (shown, run("list")):
+        assert "…" not in output  # rich's mark of what it has cut
 
 
 def test_export_copies_a_model(folder: Path, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(help="List, show, import and export models.", no_args_is_help=True)
 
@@ -31,13 +34,12 @@ def list_models(
 ) -> None:
     """List the models inside nuguide."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from nuguide.models.licence import CommercialUse, terms_of
     from nuguide.models.registry import embedded_models, load_card, weight_bytes
 
-    table = Table("name", "um/px", "guide", "licence of weights", "commercial use", "size")
+    table = _table("name", "um/px", "guide", "licence of weights", "commercial use", "size")
     for name in embedded_models():
         card = load_card(name)
         use = terms_of(card).commercial
@@ -93,13 +95,20 @@ def show(
         if value:
             facts.add_row(Text(name), Text(value))
     console.print(facts)
-    scores = Table("score", "value", "95 % interval", "n", "data", "definition")
+    scores = _table("score", "value", "95 % interval", "n", "data", "definition")
     for score in card.scores:
         ends = [f"{end:.3f}" for end in (score.low, score.high) if end is not None]
         value, interval, n = f"{score.value:.3f}", " to ".join(ends), str(score.n)
         row = (score.name, value, interval, n, score.data, score.definition)
         scores.add_row(*map(Text, row))
     console.print(scores if card.scores else "no scores on the card")
+
+
+def _table(*headings: str) -> "Table":
+    """Make a table whose cells are folded where a terminal is narrow: half a licence is none."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(heading, overflow="fold") for heading in headings))
 
 
 @app.command("import")
