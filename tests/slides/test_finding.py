@@ -5,7 +5,7 @@ import pytest
 
 from fixtures.slides import write_ome_zarr
 from nuguide.errors import InputError
-from nuguide.slides.finding import files_of, find_images
+from nuguide.slides.finding import files_of, find_images, first_dicom
 
 RGB = np.zeros((20, 30, 3), np.uint8)
 
@@ -81,3 +81,22 @@ def test_a_folder_of_folders_says_how_to_search_them(tmp_path: Path) -> None:
         find_images([tmp_path])
     with pytest.raises(InputError, match="nor does one below it"):
         find_images([tmp_path], below=True)
+@pytest.mark.parametrize("left", [".DS_Store", "Thumbs.db", "desktop.ini", "._1.dcm"])
+def test_looking_at_a_folder_does_not_change_the_image_in_it(tmp_path: Path, left: str) -> None:
+    zarr = write_ome_zarr(tmp_path / "t.zarr", RGB, factors=(1,), version="0.4")
+    for name in ("dicom/1.dcm", "s.mrxs", "s/Slidedat.ini"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    images = (zarr, tmp_path / "dicom", tmp_path / "s.mrxs")
+    before = [files_of(image) for image in images]
+    for folder in (zarr, tmp_path / "dicom", tmp_path / "s"):
+        (folder / left).touch()
+    assert [files_of(image) for image in images] == before
+
+
+def test_dicom_is_known_by_its_suffix_in_capitals_too(tmp_path: Path) -> None:
+    for name in ("._1.DCM", "1.DCM", "2.dcm"):
+        (tmp_path / name).touch()
+    assert find_images([tmp_path]) == [tmp_path]
+    assert first_dicom(tmp_path) == tmp_path / "1.DCM"
+    assert [file.name for file in files_of(tmp_path / "1.DCM")] == ["1.DCM", "2.dcm"]

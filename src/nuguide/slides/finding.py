@@ -13,6 +13,9 @@ IMAGE_SUFFIXES = (
 
 ZARR_METADATA = ("zarr.json", ".zattrs")
 
+_OF_FILE_MANAGERS = (".ds_store", "thumbs.db", "desktop.ini")
+"""What looking at a folder leaves in it; so are macOS' companions ``._*`` on foreign disks."""
+
 
 def find_images(
     paths: Sequence[str | Path],
@@ -119,25 +122,37 @@ def own_folder(path: Path) -> Path | None:
 
 def first_dicom(folder: Path) -> Path | None:
     """Return a file of the DICOM slide in ``folder``, or None."""
-    return min(folder.glob("*.dcm"), default=None)
+    return min(_dicoms(folder), default=None)
+
+
+def _dicoms(folder: Path) -> Iterator[Path]:
+    return (
+        path for path in folder.glob("*") if path.suffix.lower() == ".dcm" and not _is_foreign(path)
+    )
+
+
+def _is_foreign(path: Path) -> bool:
+    """Tell whether a file lies beside or in an image without being a part of it."""
+    return path.name.lower() in _OF_FILE_MANAGERS or path.name.startswith("._")
 
 
 def files_of(path: Path) -> list[Path]:
     """List the files that make up an image, sorted by name.
 
     MRXS has a folder of the same name beside it, DICOM slides are several files of a folder, and
-    OME-Zarr is a folder.
+    OME-Zarr is a folder. What a file manager left there is not among them: an image stays the same
+    when somebody looks at its folder.
     """
     wanted: Iterable[Path]
     if path.is_dir():
-        wanted = path.rglob("*") if is_zarr(path) else path.glob("*.dcm")
+        wanted = path.rglob("*") if is_zarr(path) else _dicoms(path)
     elif path.suffix.lower() == ".dcm":
-        wanted = path.parent.glob("*.dcm")
+        wanted = _dicoms(path.parent)
     elif path.suffix.lower() == ".mrxs":
         wanted = _with_companions(path)
     else:
         return [path]
-    return sorted(file for file in wanted if file.is_file())
+    return sorted(file for file in wanted if file.is_file() and not _is_foreign(file))
 
 
 def _with_companions(path: Path) -> Iterator[Path]:
