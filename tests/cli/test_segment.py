@@ -21,6 +21,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from nuguide.cli.main import main
+from nuguide.errors import InputError
 from nuguide.export.table import read_table
 from nuguide.models.card import Card, Decoding, NetworkSpec
 from nuguide.models.checkpoint import save_model
@@ -553,6 +554,26 @@ def test_workers_are_told_backend_and_decoding(
     assert run(picture, *options, "--workers", 1).code == 0
     assert [model.backend for model in sent] == ["bfloat16"]
     assert [model.decoding.min_area_um2 for model in sent if model.decoding] == [3.0]
+
+
+def test_workers_are_told_the_model_that_was_loaded(
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def engine(client: object, model: RemoteModel) -> None:
+        raise InputError(f"sent {model.name}")
+
+    monkeypatch.setattr("nuguide.segmentation.cluster.local_workers", lambda n: nullcontext())
+    monkeypatch.setattr("nuguide.segmentation.cluster.ClusterEngine", engine)
+    monkeypatch.chdir(tmp_path)
+    Path("default").mkdir()  # somebody's own folder, which `load` passes over
+    options = (str(picture), "--mpp", "0.5", "-o", "out", "--workers", "1")
+    monkeypatch.setattr(sys, "argv", ["nuguide", "segment", *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "error: sent default\n"
 
 
 def test_a_worker_computes_as_it_is_told(

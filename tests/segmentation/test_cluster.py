@@ -27,6 +27,7 @@ from nuguide.segmentation.cluster import (
     ClusterEngine,
     RemoteModel,
     RemoteSlide,
+    _open,
     connected,
     local_workers,
     segment_remotely,
@@ -34,6 +35,7 @@ from nuguide.segmentation.cluster import (
 from nuguide.segmentation.engine import Engine, LocalEngine
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.planning import Cut, plan
+from nuguide.segmentation.region import Task
 from nuguide.segmentation.result import Run
 from nuguide.slides.reader import open_slide
 
@@ -145,6 +147,26 @@ def test_a_worker_refuses_another_slide_or_model(
     )
     (ended,) = batch.run()
     assert "other weights" in str(ended.outcome)
+
+
+def test_a_worker_knows_a_slide_that_is_given_by_a_link(
+    slides: list[Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The digest of a large file has its name in it.
+    monkeypatch.setattr("nuguide.slides.digest.WHOLE_BYTES", 1024)
+    monkeypatch.setattr("nuguide.slides.digest.SAMPLE_BYTES", 64)
+    link = tmp_path / "link.tif"
+    link.symlink_to(slides[0])
+
+    class Recorder:
+        def submit(self, work: object, slide: RemoteSlide, *_: object, **__: object) -> RemoteSlide:
+            return slide
+
+    with open_slide(link) as slide:
+        task = Task(slide, plan(slide, load(folder), SETTINGS.cut)[0])
+        sent = ClusterEngine(Recorder(), remote(folder))._send(task)  # type: ignore[arg-type]
+        with _open.__wrapped__(sent) as opened:
+            assert opened.sha256 == slide.sha256
 
 
 def damaged_copy(slide: Path, copy: Path) -> Path:

@@ -81,6 +81,8 @@ def test_a_folder_of_folders_says_how_to_search_them(tmp_path: Path) -> None:
         find_images([tmp_path])
     with pytest.raises(InputError, match="nor does one below it"):
         find_images([tmp_path], below=True)
+
+
 @pytest.mark.parametrize("left", [".DS_Store", "Thumbs.db", "desktop.ini", "._1.dcm"])
 def test_looking_at_a_folder_does_not_change_the_image_in_it(tmp_path: Path, left: str) -> None:
     zarr = write_ome_zarr(tmp_path / "t.zarr", RGB, factors=(1,), version="0.4")

@@ -252,6 +252,7 @@ def _engine(
 ) -> "Iterator[Engine]":
     """Give what computes: this process, processes beside it, or a cluster."""
     from nuguide.errors import InputError
+    from nuguide.models.registry import embedded_models
     from nuguide.segmentation.engine import local_engine
     from nuguide.segmentation.resources import parse_memory
 
@@ -267,10 +268,10 @@ def _engine(
     from nuguide.segmentation.cluster import ClusterEngine, RemoteModel, connected, local_workers
     from nuguide.segmentation.resources import available_cores
 
-    folder = str(Path(name).resolve()) if Path(name).is_dir() else name
+    where = name if name in embedded_models() else str(Path(name).absolute())
     cores = None if workers is None else max(1, available_cores() // max(1, workers))
     card = model.card
-    remote = RemoteModel(folder, card.sha256, device, cores, model.backend, card.decoding)
+    remote = RemoteModel(where, card.sha256, device, cores, model.backend, card.decoding)
     place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
     with place as client:
         yield ClusterEngine(client, remote)

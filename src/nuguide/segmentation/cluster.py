@@ -80,7 +80,9 @@ class ClusterEngine:
         slide = task.slide
         return self._client.submit(
             segment_remotely,
-            RemoteSlide(str(Path(slide.path or "").resolve()), slide.mpp, slide.sha256),
+            # By the name that was given, not where a link leads: names are part of some digests,
+            # and decide which files of a folder belong to an image.
+            RemoteSlide(str(Path(slide.path or "").absolute()), slide.mpp, slide.sha256),
             task.region,
             task.staining,
             self._model,
