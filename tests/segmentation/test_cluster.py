@@ -234,3 +234,14 @@ def test_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nuguide.segmentation.cluster._PATIENCE", "0.2s")
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"), connected("tcp://127.0.0.1:9"):
         pass
+
+
+def test_a_scheduler_that_has_gone_is_one_line(
+    folder: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> dict[str, int]:
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:9 after 30 s")
+
+    monkeypatch.setattr(client, "nthreads", lost)
+    with pytest.raises(InputError, match=r"has gone \(Timed out .*\); .* the same command again"):
+        next(ClusterEngine(client, remote(folder)).compute([]))

@@ -54,10 +54,16 @@ class ClusterEngine:
         self._model = model
 
     def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
-        """Segment regions; they come out in the order in which they are done."""
+        """Segment regions; they come out in the order in which they are done.
+
+        Raises
+        ------
+        InputError
+            If the scheduler has gone.
+        """
         waiting = iter(tasks)
         under_way: dict[Future, Task] = {}
-        done = as_completed()
+        done = as_completed(loop=self._client.loop)
         try:
             while True:
                 while len(under_way) < self._room() and (task := next(waiting, None)) is not None:
@@ -74,7 +80,14 @@ class ClusterEngine:
 
     def _room(self) -> int:
         # Asked again and again: workers come and go.
-        return max(1, _PER_THREAD * sum(self._client.nthreads().values()))
+        try:
+            threads = self._client.nthreads()
+        except OSError as error:
+            raise InputError(
+                f"the cluster's scheduler has gone ({' '.join(str(error).split())}); expected it "
+                "to live until all is done; start it, and run the same command again"
+            ) from error
+        return max(1, _PER_THREAD * sum(threads.values()))
 
     def _send(self, task: Task) -> Future:
         slide = task.slide
