@@ -6,6 +6,8 @@ import inspect
 import re
 from pathlib import Path
 
+from distributed import SpecCluster
+
 from nuguide.cli.segment import segment
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
@@ -32,3 +34,10 @@ def test_its_last_block_defines_what_it_says() -> None:
     defined: dict[str, object] = {}
     exec(compile(BLOCKS[-1], "cluster.md", "exec"), defined)
     assert callable(defined["segment_all"])
+
+
+def test_a_queue_is_waited_for_before_the_command_that_does_not() -> None:
+    (slurm,) = (block for block in BLOCKS if "SLURMCluster(" in block)
+    asked = re.findall(r"cluster\.(\w+)", slurm)
+    assert all(hasattr(SpecCluster, name) for name in asked)
+    assert slurm.index("wait_for_workers") < slurm.index("subprocess.run")

@@ -163,7 +163,8 @@ def segment(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory for regions under way, beside the network's own; for example 2GB.",
+            help="Memory for regions under way, beside the network's own; for example 2GB. A "
+            "worker has one region a thread, whatever it is.",
             rich_help_panel=MACHINE,
         ),
     ] = None,
