@@ -215,6 +215,23 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     assert_equal_runs(whole, run)
 
 
+def test_a_stopped_run_that_was_moved_keeps_its_best_checkpoint(
+    data, make_segmentation, tmp_path: Path, dies_in_epoch, monkeypatch
+):
+    falling = iter([0.5, 0.4, 0.3])
+    scores = {"dice_foreground": 0.0, "pq": 0.0}
+    monkeypatch.setattr("nuguide.training.module.score", lambda *_: scores | {"aji": next(falling)})
+    recipe, run = make_segmentation(steps=STEPS), tmp_path / "run"
+    dies_in_epoch(2)
+    with pytest.raises(ZeroDivisionError):
+        fit(recipe, data, run, progress=False)
+    dies_in_epoch(None)
+    moved = run.rename(tmp_path / "moved")
+    best = fit(recipe, data, moved, progress=False)
+    assert read_checkpoint(best)["global_step"] == 2, "the first epoch was best"
+    assert not run.exists()
+
+
 def test_workers_change_nothing_neither_in_a_run_nor_over_a_stop(
     data, make_segmentation, whole: Path, tmp_path: Path, dies_in_epoch, monkeypatch
 ):

@@ -133,7 +133,7 @@ def _processes(devices: int, nodes: int) -> dict[str, Any]:
 
 
 class _WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]  # Lightning has no types here
-    """Writes checkpoints as this package writes every file."""
+    """Writes checkpoints as this package writes every file, and reads those of a moved run."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -142,6 +142,27 @@ class _WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]  # Lightning h
         place = Path(path)
         make_folder(place.parent, _ADVICE)
         write_checkpoint(checkpoint, place, _ADVICE)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Read a checkpoint as if its run had always lain where it lies now."""
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **named)
+        for state in checkpoint["callbacks"].values():
+            if "dirpath" in state:
+                # From another folder Lightning would not take over which score was best.
+                _move_to(state, Path(path).resolve().parent)
+        return checkpoint
+
+
+def _move_to(state: dict[str, Any], folder: Path) -> None:
+    """Let the state of a ``ModelCheckpoint`` tell files of the same names in ``folder``."""
+
+    def moved(file: str) -> str:
+        return file and str(folder / Path(file).name)
+
+    state["dirpath"] = str(folder)
+    state["best_k_models"] = {moved(k): score for k, score in state["best_k_models"].items()}
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        state[name] = moved(state[name])
 
 
 def _fit(trainer: L.Trainer, module: L.LightningModule, last: Path | None, out: Path) -> None:
