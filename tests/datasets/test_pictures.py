@@ -56,6 +56,15 @@ def test_what_is_no_label_map_is_refused(tmp_path: Path, write_picture, mask: np
         read_labels(tmp_path / "mask.tif")
 
 
+@pytest.mark.parametrize("read", [read_labels, read_mask])
+def test_a_mask_of_lossy_numbers_is_refused(tmp_path: Path, write_picture, read):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[3:9, 3:9] = 255
+    write_picture(tmp_path / "mask.jpg", mask)
+    with pytest.raises(DataSetError, match=r"mask\.jpg is a JPEG.*expected a mask without loss"):
+        read(tmp_path / "mask.jpg")
+
+
 def huge_png() -> bytes:
     """Return a PNG whose header promises 10^12 pixels."""
     header = struct.pack(">II5B", 1_000_000, 1_000_000, 8, 0, 0, 0, 0)
@@ -145,8 +154,9 @@ def test_pictures_cut_anywhere_never_crash(tmp_path: Path, write_picture, suffix
     whole = path.read_bytes()
     for end in range(0, len(whole), 7):
         path.write_bytes(whole[:end])
-        with contextlib.suppress(DataSetError):
-            assert read_labels(path).dtype == np.int32
+        for read, dtype in ((read_rgb, np.uint8), (read_labels, np.int32)):
+            with contextlib.suppress(DataSetError):
+                assert read(path).dtype == dtype
 
 
 def test_colours_in_a_mask_are_told_apart_from_other_faults(tmp_path: Path, write_picture):

@@ -22,6 +22,9 @@ MAX_PIXELS = 170_000_000
 MAX_LABEL = (1 << 24) - 1
 """Greatest number of a nucleus that is kept: tables by number stay small, and float32 exact."""
 
+_JPEG = b"\xff\xd8\xff"
+"""What a file of JPEG begins with."""
+
 
 def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Read an image and its label map.
@@ -84,10 +87,10 @@ def read_labels(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     DataSetError
-        If the file is missing, no picture or too large, has several channels, or holds other
-        than whole numbers from 0.
+        If the file is missing, no picture, JPEG or too large, has several channels, or holds
+        other than whole numbers from 0.
     """
-    picture = _read(path, cv2.IMREAD_UNCHANGED)
+    picture = _read_mask(path)
     what = _no_label_map(picture)
     if what or picture is None:
         raise DataSetError(
@@ -119,14 +122,27 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     Raises
     ------
     DataSetError
-        If the file is missing, no picture or too large.
+        If the file is missing, no picture, JPEG or too large.
     """
-    picture = _read(path, cv2.IMREAD_UNCHANGED)
+    picture = _read_mask(path)
     if picture is None:
         raise DataSetError(
             f"{path} is missing or no picture; expected a mask as PNG or TIFF; put it there again"
         )
     return np.asarray(picture[..., :3].any(axis=2) if picture.ndim == 3 else picture != 0)
+
+
+def _read_mask(path: Path) -> NDArray[Any] | None:
+    """Read a picture whose numbers mean something, as they are stored."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(_JPEG)) == _JPEG:
+                # Beside every outline it has numbers that nobody wrote: each would be a nucleus.
+                raise DataSetError(
+                    f"{path} is a JPEG, which changes numbers; expected a mask without loss; save "
+                    "it anew as PNG or TIFF from what it was made of"
+                )
+    return _read(path, cv2.IMREAD_UNCHANGED)
 
 
 def _read(path: Path, how: int) -> NDArray[Any] | None:
@@ -173,7 +189,7 @@ def _tiff_size(file: BinaryIO) -> tuple[int, int]:
 # for TIFF warns of files that are merely damaged.
 _SIZES: dict[bytes, Callable[[BinaryIO], tuple[int, int]]] = {
     b"\x89PNG": lambda file: PngImagePlugin.PngImageFile(file).size,
-    b"\xff\xd8\xff": lambda file: JpegImagePlugin.JpegImageFile(file).size,
+    _JPEG: lambda file: JpegImagePlugin.JpegImageFile(file).size,
     b"BM": lambda file: BmpImagePlugin.BmpImageFile(file).size,
     **dict.fromkeys((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"), _tiff_size),
 }
