@@ -193,6 +193,14 @@ def test_the_index_tells_scale_split_organ_patient_and_slide(tmp_path: Path):
     assert open_dataset(tmp_path, mpp=1.0)[0].mpp == 1.0, "what is stated goes first"
 
 
+def test_a_blank_behind_a_comma_makes_no_other_patient(tmp_path: Path):
+    blank = {"name": " b.png ", "mpp": " 0.5", "organ": " colon", "patient": " P1", "source": "S1 "}
+    rows = [{"name": "a", "mpp": 0.5, "organ": "colon", "patient": "P1", "source": "S1"}, blank]
+    write_folder(tmp_path, "ab", rows)
+    told = {(e.organ, e.patient, e.source) for e in open_dataset(tmp_path).entries}
+    assert told == {("colon", "P1", "S1")}
+
+
 @pytest.mark.parametrize(
     ("row", "error", "message"),
     [

@@ -206,7 +206,7 @@ def rows_of_index(path: Path) -> dict[str, Row]:
     column = _name_column(path)
     rows: dict[str, Row] = {}
     for number, row in enumerate(read_index(path, {column}), start=2):
-        name = row[column]
+        name = row[column].strip()
         stem = Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
         if stem in rows:
             raise DataSetError(
@@ -240,7 +240,8 @@ def _name_column(path: Path) -> str:
 
 
 def _row(row: dict[str, str], where: str) -> Row:
-    told = {key: (row.get(key) or "").strip() for key in ("split", "mpp")}
+    # A blank behind a comma would make another patient, who may lie on the other side.
+    told = {name: (row.get(name) or "").strip() for name in _COLUMNS}
     if told["split"].lower() not in _PARTS:
         raise DataSetError(
             f"{where} names the split {told['split']!r}; expected train, validation or test; "
@@ -248,9 +249,9 @@ def _row(row: dict[str, str], where: str) -> Row:
         )
     return Row(
         part=_PARTS[told["split"].lower()],
-        organ=row.get("organ") or "",
-        patient=row.get("patient") or "",
-        source=row.get("source") or "",
+        organ=told["organ"],
+        patient=told["patient"],
+        source=told["source"],
         mpp=checked_mpp(told["mpp"], where) if told["mpp"] else None,
     )
 
