@@ -486,8 +486,9 @@ def test_a_failed_start_leaves_no_folder_behind(tmp_path: Path, make_segmentatio
     with pytest.raises(DataSetError):
         fit(make_segmentation(), tmp_path / "absent", tmp_path / "run", progress=False)
     guide = {"kind": "student", "name": str(tmp_path / "no-student")}
+    network = {"architecture": "eunet3plus", "options": {"width": 2, "fusion": "cross"}}
     with pytest.raises(RecipeError, match="is no run of a training"):
-        fit(make_segmentation(guide=guide), data, tmp_path / "run", progress=False)
+        fit(make_segmentation(guide=guide, network=network), data, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -158,6 +158,7 @@ def test_a_file_is_read_by_its_path(tmp_path: Path):
         ({"steps": 0}, "steps: .*'0'"),
         ({"batch": -1}, "batch: "),
         ({"batch": 100_000}, "batch: .*less than or equal to 1024.*'100000'"),
+        ({"crop_px": 16}, "crop_px: .*greater than or equal to 32.*'16'"),
         ({"crop_px": 100_000}, "crop_px: .*less than or equal to 2048.*'100000'"),
         ({"mpp": 50.0}, "mpp: "),
         ({"learning_rate": float("nan")}, "learning_rate: "),

@@ -27,6 +27,56 @@ def check_network(network: nn.Module, recipe: SegmentationRecipe) -> None:
         )
 
 
+_TERMS = {
+    "nuclei": ("cross_entropy", "focal", "dice", "released_dice", "iou", "ms_ssim"),
+    "distance": ("distance",),
+    "offsets": ("offsets",),
+    "types": ("types",),
+}
+"""Of each head, the terms of the loss that it learns by."""
+
+
+def check_terms(recipe: SegmentationRecipe) -> None:
+    """Refuse heads, terms of the loss and a guide of which one is there for nothing.
+
+    Raises
+    ------
+    RecipeError
+        If there is no head ``nuclei``, a head that is trained has no loss, tokens have a loss that
+        nothing predicts, or a guide makes tokens that nothing reads.
+    """
+    options, losses = recipe.network.options, recipe.losses
+    heads, fusion = options.get("heads", ("nuclei",)), options.get("fusion", "none")
+    named = tuple(heads) if isinstance(heads, list | tuple) else ()
+    if "nuclei" not in named:
+        raise RecipeError(
+            f"network.options.heads of the recipe {recipe.name} is {list(named)}; expected "
+            "'nuclei' among them, which tells where nuclei are; add it"
+        )
+    for head in (recipe.start.train if recipe.start else ()) or named:
+        terms = _TERMS.get(head, ())
+        if terms and not any(getattr(losses, term) for term in terms):
+            raise RecipeError(
+                f"the head {head!r} of the recipe {recipe.name} has no loss, so it would stay as "
+                f"it was drawn; expected a weight of {' or '.join(terms)}; set "
+                f"losses.{terms[0]}, or leave out the head"
+            )
+    if losses.tokens and (fusion != "distil" or recipe.guide.kind == "none"):
+        raise RecipeError(
+            f"losses.tokens is {losses.tokens:g} in the recipe {recipe.name}, with fusion "
+            f"{fusion!r} and a guide of kind {recipe.guide.kind!r}; expected 0, or tokens that are "
+            "predicted and a guide that makes them; set network.options.fusion=distil and guide"
+        )
+    if recipe.guide.kind != "none" and (
+        fusion == "none" or (fusion, losses.tokens) == ("distil", 0)
+    ):
+        raise RecipeError(
+            f"the guide {recipe.guide.name!r} of the recipe {recipe.name} is read by nothing: "
+            f"fusion is {fusion!r} and losses.tokens {losses.tokens:g}; expected a network that is "
+            "guided, or no guide; set network.options.fusion, such as cross, or guide.kind=none"
+        )
+
+
 def check_student(student: StudentGuide, recipe: SegmentationRecipe) -> None:
     """Refuse a student that reads another um/px than the recipe's network.
 

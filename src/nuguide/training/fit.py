@@ -25,6 +25,7 @@ from nuguide.training.checks import (
     check_classes,
     check_network,
     check_student,
+    check_terms,
     check_validation,
 )
 from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
@@ -115,6 +116,7 @@ def fit(
     if isinstance(recipe, DistillationRecipe):
         module: L.LightningModule = _distillation(recipe, samples, validation, out, progress)
     else:
+        check_terms(recipe)
         check_classes(recipe, data, samples, mpp)
         check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)

@@ -22,8 +22,9 @@ from nuguide.training.recipe_parts import (
 from nuguide.units import MPP_RANGE
 
 Mpp = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
-# Far beyond any training that is known; above, memory ends before the first step.
-CropSide = Annotated[int, Field(ge=1, le=2048)]
+# Below, the deepest map may be one pixel: batch norm has no statistics of one crop. Above, far
+# beyond any training that is known, memory ends before the first step.
+CropSide = Annotated[int, Field(ge=32, le=2048)]
 Batch = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # times an epoch's number it still is one for torch
 
@@ -48,7 +49,7 @@ class _Recipe(Part):
     mpp : float
         um/px the network works at.
     crop_px, batch : int
-        Side of a crop at ``mpp``, px, at most 2048, and crops a step, at most 1024.
+        Side of a crop at ``mpp``, px, from 32 to 2048, and crops a step, at most 1024.
     steps, epoch_steps : int
         Steps in all (rounded up to whole epochs), and of an epoch: after each, the images of
         validation are scored and a checkpoint is written.

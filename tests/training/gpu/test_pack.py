@@ -118,8 +118,9 @@ def test_targets_that_cannot_be_turned_are_refused(
 
 def test_a_guide_that_cannot_travel_is_refused(make_segmentation, data: Path, tmp_path: Path):
     guide = {"kind": "named", "name": "sam-vit-b"}
+    network = {"architecture": "eunet3plus", "options": {"width": 2, "fusion": "released"}}
     with pytest.raises(RecipeError, match="'sam-vit-b' cannot travel to a GPU"):
-        pack([make_segmentation(guide=guide)], [data], tmp_path)
+        pack([make_segmentation(guide=guide, network=network)], [data], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from nuguide.guides import cache
 from nuguide.guides.controls import derangement
 from nuguide.guides.registry import Layout, guide_entry
 from nuguide.networks.registry import build_network
-from nuguide.training.checks import check_network, check_student
+from nuguide.training.checks import check_network, check_student, check_terms
 from nuguide.training.finish import load_student
 from nuguide.training.fit import opened
 from nuguide.training.gpu.arrays import Unsigned, squeezed
@@ -103,6 +103,7 @@ def _check(recipes: Sequence[SegmentationRecipe]) -> None:
     """Refuse recipes that cannot be trained together on a GPU machine, or not at all."""
     for recipe in recipes:
         _refuse_unknown(recipe)
+        check_terms(recipe)
         # A lent machine's time is short: what cannot be built shall not come to light there.
         check_network(build_network(recipe.network.architecture, **recipe.network.options), recipe)
     alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
