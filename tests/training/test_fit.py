@@ -34,7 +34,7 @@ from nuguide.models.registry import load, load_plain
 from nuguide.networks.fusion import CrossFusion
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.claim import claim, refuse_another_run
-from nuguide.training.crops import batches
+from nuguide.training.crops import TokenMap, batches
 from nuguide.training.finish import (
     finish,
     load_student,
@@ -709,6 +709,20 @@ def test_a_student_is_distilled(student_run: Path, fake_teacher):
     # Two images to fit on and one of validation, one field each: the teacher is asked once.
     assert fake_teacher.calls == 3
     assert len(list((student_run.parent / "tokens").iterdir())) == 3
+
+
+def test_a_student_is_validated_on_an_image_of_a_broken_number_of_its_pixels(
+    make_distillation, fake_teacher
+):
+    """129 px at 0.25 um/px are 17 tokens of 2 um, and 64 px, 16 tokens, at the student's."""
+    image = np.random.default_rng(0).integers(0, 255, (129, 129, 3)).astype(np.uint8)
+    sample = Sample("odd", image, np.ones((129, 129), np.int32), 0.25)
+    tokens = TokenMap(encode_extent(fake_teacher, image, 0.25).values[0].half(), 2.0)
+    training = DistillationTraining(make_distillation(), [sample], [sample], [tokens], [tokens])
+    assert tokens.values.shape[1:] == (17, 17)
+    with torch.no_grad():
+        training.eval().validation_step(0, 0)
+    assert np.isfinite(training.found[0]).all()
 
 
 def test_a_student_of_every_way_learns_what_the_teacher_says_of_the_turned_image(

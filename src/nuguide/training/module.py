@@ -304,7 +304,11 @@ class DistillationTraining(_Training):
         """Compare the tokens of one image, as they are and standardised channel by channel."""
         image = as_input(self.validation_samples[index].image)[None].to(self.device)
         truth = self.validation_tokens[index].values[None].float().to(self.device)
-        predicted = self.student(image)[..., : truth.shape[2], : truth.shape[3]]
+        predicted = self.student(image)
+        # The student pads to whole fields of its own; an image that is brought to its um/px may
+        # lose the rest of a pixel, and with it the teacher's last row of tokens.
+        height, width = np.minimum(predicted.shape[2:], truth.shape[2:])
+        predicted, truth = (each[..., :height, :width] for each in (predicted, truth))
         cosine = F.cosine_similarity(predicted, truth).mean()
         pair = self._standardise(predicted), self._standardise(truth)
         centred = F.cosine_similarity(*pair).mean()
