@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nuguide.datasets.base import Sample
 from nuguide.errors import RecipeError
 from nuguide.training.ablation.grid import GRIDS, planned, read_grid
-from nuguide.training.checks import check_terms
+from nuguide.training.checks import check_classes, check_terms
 from nuguide.training.fit import fit
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.recipe_file import RECIPES, read_recipe
@@ -48,6 +51,18 @@ def test_a_head_that_stays_as_its_model_has_it_needs_no_loss():
     check_terms(read_recipe("typed", NO_PIXELS | {"losses.offsets": 0.0}))
     with pytest.raises(RecipeError, match=r"head 'types' .* has no loss"):
         check_terms(read_recipe("typed", {"losses.types": 0.0}))
+
+
+def test_a_type_that_validation_alone_has_is_refused_before_the_training(
+    data: Path, sample: Sample
+):
+    recipe = read_recipe("broad")
+    known, beyond = (
+        replace(sample, types=(sample.labels > 0).astype(np.uint8) * number) for number in (4, 5)
+    )
+    check_classes(recipe, data, [known], [known, sample])
+    with pytest.raises(RecipeError, match="types up to 5, the recipe broad has 4 classes"):
+        check_classes(recipe, data, [known], [sample, beyond])
 
 
 def test_a_training_without_a_loss_is_refused_before_its_folder_is_made(

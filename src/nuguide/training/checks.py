@@ -96,6 +96,7 @@ def check_classes(
     recipe: SegmentationRecipe,
     data: Path | Sequence[Path],
     samples: list[Sample],
+    validation: list[Sample],
     mpp: float | None = None,
 ) -> None:
     """Refuse data whose types are not those that the recipe names; it may leave them unnamed.
@@ -103,7 +104,7 @@ def check_classes(
     Raises
     ------
     RecipeError
-        If they are not.
+        If they are not, or the images to fit on have none.
     """
     if not recipe.classes:
         return
@@ -113,14 +114,20 @@ def check_classes(
             f"the data have the classes {', '.join(named)}, the recipe {recipe.name} "
             f"{', '.join(recipe.classes)}; expected the same in the same order; change classes"
         )
-    found = {int(sample.types.max()) for sample in samples if sample.types is not None}
-    if not found or max(found) > len(recipe.classes):
-        got = f"types up to {max(found)}" if found else "no types"
+    found = _types_of(samples)
+    greatest = max(found | _types_of(validation), default=0)
+    if not found or greatest > len(recipe.classes):
+        got = f"types up to {greatest}" if found else "no types"
         raise RecipeError(
             f"the data have {got}, the recipe {recipe.name} has {len(recipe.classes)} classes; "
             "expected types that it names; add a data set that has them, or leave out the head "
             "'types', n_types and classes"
         )
+
+
+def _types_of(samples: list[Sample]) -> set[int]:
+    """Return the greatest type of each image that has any types."""
+    return {int(sample.types.max()) for sample in samples if sample.types is not None}
 
 
 def check_annotated(samples: Iterable[Sample]) -> None:

@@ -117,7 +117,7 @@ def fit(
         module: L.LightningModule = _distillation(recipe, samples, validation, out, progress)
     else:
         check_terms(recipe)
-        check_classes(recipe, data, samples, mpp)
+        check_classes(recipe, data, samples, validation, mpp)
         check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)
     if is_first():
