@@ -66,7 +66,7 @@ def ablate(
 
     from nuguide.training.ablation.figure import write_report
     from nuguide.training.ablation.grid import planned, read_grid
-    from nuguide.training.ablation.rows import Part, read_rows
+    from nuguide.training.ablation.rows import parts_of, read_rows
     from nuguide.training.ablation.run import ablate as run
     from nuguide.training.ablation.table import as_tables, entries, footnotes
 
@@ -74,6 +74,7 @@ def ablate(
     plan = planned(chosen, recipe, only=only or (), seeds=seed or ())
     console = Console(soft_wrap=True, markup=False, highlight=False)
     others = unseen or []
+    parts = parts_of(data, split, others)
     if train:
         watched = sys.stderr.isatty()
         run(
@@ -88,7 +89,7 @@ def ablate(
             progress=watched,
         )
     rows = read_rows(runs)
-    for part in Part(data, split), *(Part(other, "all") for other in others):
+    for part in parts:
         stem = f"ablation-{part.name}" if part.data in others else "ablation"
         found = entries(chosen, part.rows(rows))
         console.print("", f"{part.name}, {part.split}", sep="\n")

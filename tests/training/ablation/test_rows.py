@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nuguide.errors import InputError, OutputError
-from nuguide.training.ablation.rows import Part, add_row, find_row, read_rows
+from nuguide.training.ablation.rows import Part, add_row, find_row, parts_of, read_rows
 
 SCORED = Part(Path("replica"), "validation")
 
@@ -50,6 +50,14 @@ def test_a_row_is_found_by_variant_seed_images_and_recipe(make_row, make_segment
     assert find_row(rows, "none", recipe, Part(Path("other"), "validation")) is None
     assert find_row(rows, "cross", recipe, SCORED) is None
     assert find_row(rows, "none", make_segmentation(seed=2), SCORED) is None
+
+
+def test_data_sets_whose_rows_could_not_be_told_apart_are_refused(tmp_path: Path):
+    one, other = tmp_path / "one" / "tissue", tmp_path / "other" / "tissue"
+    assert parts_of(one, "test", [tmp_path]) == [Part(one, "test"), Part(tmp_path, "all")]
+    for data, unseen in ((tmp_path, [one, other]), (one, [other]), (one, [one])):
+        with pytest.raises(InputError, match=r"tissue and .*tissue are both called tissue in rows"):
+            parts_of(data, "validation", unseen)
 
 
 def test_a_row_of_before_a_new_key_is_still_that_recipes(make_row, make_segmentation):

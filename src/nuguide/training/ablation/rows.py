@@ -1,6 +1,7 @@
 """What an ablation found: one JSON line a training, in a file that several processes share."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -184,6 +185,26 @@ class Part:
     def rows(self, rows: list[Row]) -> list[Row]:
         """Return those of ``rows`` that were scored on it."""
         return [row for row in rows if (row.data, row.split) == (self.name, self.split)]
+
+
+def parts_of(data: Path, split: Split, unseen: Sequence[Path] = ()) -> list[Part]:
+    """List what trainings are scored on: a part of their data set, and all of some others.
+
+    Raises
+    ------
+    InputError
+        If two folders have one name, by which rows tell them apart.
+    """
+    parts = [Part(data, split), *(Part(other, "all") for other in unseen)]
+    held: dict[str, Part] = {}
+    for part in parts:
+        first = held.setdefault(part.name, part)
+        if first is not part:
+            raise InputError(
+                f"{first.data} and {part.data} are both called {part.name} in rows; expected data "
+                "sets whose folders have different names; rename one, or give it once"
+            )
+    return parts
 
 
 def find_row(rows: list[Row], variant: str, recipe: Recipe, part: Part) -> Row | None:

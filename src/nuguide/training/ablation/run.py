@@ -30,6 +30,7 @@ from nuguide.training.ablation.rows import (
     Row,
     add_row,
     find_row,
+    parts_of,
     read_rows,
     refuse_other_images,
 )
@@ -89,11 +90,13 @@ def ablate(
     ------
     OutputError
         If a folder or ``file`` holds a run of the same name by another recipe or on other images.
+    InputError
+        If two data sets' folders have one name.
     NuguideError
         Whatever else stops a training; what was finished before it stands in ``file``.
     """
+    parts = parts_of(data, split, unseen)
     make_folder(out, "give another --out")
-    parts = [Part(data, split), *(Part(other, "all") for other in unseen)]
     missing = _Missing(data, parts, mpp)
     rows = read_rows(file)
     left = [each for each in plan if missing(each, rows)]
