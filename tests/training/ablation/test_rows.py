@@ -29,6 +29,14 @@ def add_several(file: Path, row, count: int) -> None:
         add_row(file, row)
 
 
+def test_a_row_has_a_line_of_its_own_behind_one_without_an_end(make_row, tmp_path: Path):
+    file = tmp_path / "runs.jsonl"
+    add_row(file, make_row("plain", 0, [0.5]))
+    file.write_text(file.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
+    add_row(file, make_row("plain", 1, [0.6]))
+    assert [row.seed for row in read_rows(file)] == [0, 1]
+
+
 def test_several_writers_lose_no_row(make_row, tmp_path: Path):
     """The file is written whole each time: without a lock a writer would undo another's row."""
     file, spawn = tmp_path / "runs.jsonl", get_context("fork")

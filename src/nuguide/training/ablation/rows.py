@@ -257,5 +257,7 @@ def add_row(file: Path, row: Row) -> None:
     line = json.dumps(row.model_dump(mode="json"), allow_nan=False)
     with FileLock(file.with_name(f".{file.name}.lock")):
         before = file.read_text(encoding="utf-8") if file.exists() else ""
+        # Whoever took a line out by hand may have left the last one without its end.
+        gap = "" if not before or before.endswith("\n") else "\n"
         with replacing(file, advice) as aside:
-            aside.write_text(f"{before}{line}\n", encoding="utf-8")
+            aside.write_text(f"{before}{gap}{line}\n", encoding="utf-8")
