@@ -35,6 +35,13 @@ def test_without_official_parts_one_in_five_is_of_validation_and_none_of_test():
         select(data, "test")
 
 
+def test_images_of_one_patient_leave_none_to_fit_on_and_what_to_add_is_told():
+    data = data_set(entries(*"aaaa", patients="PPPP"))
+    assert set(divide(data)) == {"validation"}
+    with pytest.raises(DataSetError, match=r"'fit'; .*add images of another patient or slide"):
+        select(data, "fit")
+
+
 def test_a_committed_validation_is_kept():
     found = [Entry("a", never, "train"), Entry("b", never, "validation"), Entry("c", never, "test")]
     assert divide(data_set(found)) == ["fit", "validation", "test"]

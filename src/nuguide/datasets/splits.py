@@ -65,8 +65,8 @@ def _remedy(data: DataSet, split: Split) -> str:
         return "give --split all, a fold, or a column split in index.csv"
     if split == "all":
         return "take the data set again"
-    if split in ("fit", "validation"):
-        return "add images, or name the parts in a column split of index.csv"
+    if split in ("fit", "validation"):  # a part is a whole patient or slide at least
+        return "add images of another patient or slide, or name the parts in a column split"
     return "take the data set as a whole, or choose another --split"
 
 
