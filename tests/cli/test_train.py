@@ -123,6 +123,8 @@ def test_the_scale_of_images_that_tell_none_is_passed_on(monkeypatch, asked, cap
     assert run(monkeypatch, "small", "--data", "a", "--mpp", "0.25") == 0
     assert asked[0][3] == 0.25
     assert "nuguide calibrate runs/small/model a --mpp 0.25" in capsys.readouterr().out
+    assert run(monkeypatch, "small", "--data", "my a", "-o", "my run") == 0
+    assert "nuguide calibrate 'my run/model' 'my a'\n" in capsys.readouterr().out
     assert run(monkeypatch, "small", "--data", "a", "--mpp", "much") == 2
     assert "much" in capsys.readouterr().err
 

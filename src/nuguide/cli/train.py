@@ -42,6 +42,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train a network, or distil a student; the same command again continues after a stop."""
+    import shlex
     import sys
 
     from nuguide.training.finish import finish
@@ -73,5 +74,6 @@ def train(
             typer.echo(f"card             {line}")
         # What a network was fitted on, it is surer of.
         if chosen.split == "fit":
-            told = " ".join(str(each) for each in data) + (f" --mpp {mpp}" if mpp else "")
-            typer.echo(f"not calibrated   nuguide calibrate {made} {told}")
+            again = ["nuguide", "calibrate", str(made), *map(str, data)]
+            again += ["--mpp", mpp] if mpp else []
+            typer.echo(f"not calibrated   {shlex.join(again)}")
