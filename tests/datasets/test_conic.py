@@ -92,6 +92,21 @@ def test_no_header_of_an_array_ends_in_a_traceback(tmp_path: Path, shape: str):
         open_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(("dtype", "far"), [("i8", 1 << 32), ("u4", 1 << 31)])
+def test_numbers_that_need_more_than_32_bits_stay_apart(tmp_path: Path, dtype: str, far: int):
+    write_conic(tmp_path)
+    path = tmp_path / "labels.npy"
+    pairs = np.load(path).astype(dtype)
+    pairs[..., 0] = np.where(
+        pairs[..., 0] == 2, far + 1, pairs[..., 0]
+    )  # 1 + 2**32 is 1 in 32 bits
+    np.save(path, pairs)
+    labels, there = open_dataset(tmp_path)[0].labels, pairs[0, ..., 0]
+    assert {1, far + 1} < set(there.ravel().tolist())
+    _, counted_anew = np.unique(there, return_inverse=True)
+    np.testing.assert_array_equal(labels, counted_anew.reshape(labels.shape))
+
+
 def test_a_class_that_there_is_not_is_named(tmp_path: Path):
     write_conic(tmp_path)
     labels = np.load(tmp_path / "labels.npy")

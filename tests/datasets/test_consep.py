@@ -129,6 +129,17 @@ def test_a_matrix_that_is_no_label_map_is_refused(tmp_path: Path, matrix: np.nda
         open_dataset(tmp_path, "test")[0]
 
 
+def test_numbers_that_tables_could_not_hold_are_counted_anew(tmp_path: Path):
+    write_consep(tmp_path)
+    path = tmp_path / "Test" / "Labels" / "test_1.mat"
+    numbers = np.zeros((64, 64))
+    numbers[:3], numbers[5:9] = 7, 2**31 - 1
+    scipy.io.savemat(path, {"inst_map": numbers, "type_map": np.zeros((64, 64))})
+    labels = open_dataset(tmp_path, "test")[0].labels
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    assert (labels == 2).sum() == 4 * 64
+
+
 def test_a_class_beyond_the_seventh_is_refused(tmp_path: Path):
     write_consep(tmp_path)
     path = tmp_path / "Test" / "Labels" / "test_1.mat"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry
 from nuguide.datasets.index import header_of, read_index
+from nuguide.datasets.pictures import as_labels
 from nuguide.errors import DataSetError
 
 MPP = 0.5
@@ -144,7 +145,7 @@ def _read(root: Path, i: int, name: str) -> Sample:
     return Sample(
         name=name,
         image=np.array(_array(root / "images.npy")[i]),
-        labels=instances.astype(np.int32),
+        labels=as_labels(instances),
         mpp=MPP,
         organ="colon",
         types=types.astype(np.uint8),

@@ -20,7 +20,7 @@ from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import DataSet, Entry, Finding
 from nuguide.datasets.folder import unpaired
 from nuguide.datasets.matlab import DAMAGE, read_matrix
-from nuguide.datasets.pictures import MAX_PIXELS, by_stem, check_fit, read_rgb
+from nuguide.datasets.pictures import MAX_PIXELS, as_labels, by_stem, check_fit, read_rgb
 from nuguide.errors import DataSetError
 
 MPP = 0.25
@@ -83,7 +83,7 @@ def _read(path: Path, labels: Path) -> Sample:
     return Sample(
         name=path.stem,
         image=image,
-        labels=instances,
+        labels=as_labels(instances),
         mpp=MPP,
         organ="colon",
         types=_MERGED[types],

@@ -97,10 +97,18 @@ def read_labels(path: Path) -> NDArray[np.int32]:
             f"{path} is {what}; expected a label map, one channel with one whole number for each "
             "nucleus and 0 for background; save it as PNG or TIFF of 8 or 16 bits"
         )
-    if picture.size and picture.max() > MAX_LABEL:
-        known, place = np.unique(picture, return_inverse=True)
-        picture = place.reshape(picture.shape) + int(known[0] > 0)  # 0 stays background
-    return np.asarray(picture, np.int32)
+    return as_labels(picture)
+
+
+def as_labels(numbers: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return whole numbers from 0, of any width, as a label map.
+
+    Where one is above ``MAX_LABEL``, all are counted anew, in their order.
+    """
+    if numbers.size and numbers.max() > MAX_LABEL:
+        known, place = np.unique(numbers, return_inverse=True)
+        numbers = place.reshape(numbers.shape) + int(known[0] > 0)  # 0 stays background
+    return np.asarray(numbers, np.int32)
 
 
 def _no_label_map(picture: NDArray[Any] | None) -> str:
