@@ -71,6 +71,12 @@ def test_no_input_is_replaced(files, tmp_path, option):
     assert files[1].read_bytes() == before
 
 
+def test_two_results_do_not_share_a_file(files, tmp_path):
+    with pytest.raises(OutputError, match=r"out\.x is named for two results"):
+        compare(files, json=tmp_path / "out.x", html=tmp_path / "." / "out.x")
+    assert not (tmp_path / "out.x").exists()
+
+
 def test_a_file_that_is_missing_is_named(files, tmp_path):
     with pytest.raises(InputError, match=r"absent\.json cannot be read"):
         compare([*files, tmp_path / "absent.json"])

@@ -36,9 +36,10 @@ def compare(
 
     from nuguide.evaluation.compare import compare as compare_scores
     from nuguide.evaluation.compare import comparison_tables, reading_line, write_comparison
-    from nuguide.evaluation.record import check_target, read_scores
+    from nuguide.evaluation.record import check_apart, check_target, read_scores
     from nuguide.evaluation.table import rule_line
 
+    check_apart(json, html, figure)
     for target, suffixes in ((json, ()), (html, ()), (figure, (".svg", ".png"))):
         if target is not None:
             check_target(target, suffixes, files)

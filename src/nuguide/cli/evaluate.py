@@ -62,7 +62,7 @@ def evaluate(
     from nuguide.datasets.opening import classes_of, open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
     from nuguide.evaluation.prediction import predictor
-    from nuguide.evaluation.record import check_target, write_json
+    from nuguide.evaluation.record import check_apart, check_target, write_json
     from nuguide.evaluation.report import watcher, write_report
     from nuguide.evaluation.table import (
         definition_lines,
@@ -77,6 +77,7 @@ def evaluate(
     from nuguide.models.registry import load
     from nuguide.segmentation.run import on_device
 
+    check_apart(json, html)
     for target in (json, html):
         if target is not None:
             check_target(target, inputs=[data, *(Path(model) / name for name in MODEL_FILES)])

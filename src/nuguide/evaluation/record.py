@@ -193,6 +193,23 @@ def check_target(path: Path, suffixes: tuple[str, ...] = (), inputs: Iterable[Pa
         )
 
 
+def check_apart(*targets: Path | None) -> None:
+    """Refuse one place for two results, of which the second would replace the first.
+
+    Raises
+    ------
+    OutputError
+        If two of ``targets``, but for those that are None, are one.
+    """
+    places = [target.resolve() for target in targets if target is not None]
+    for place in places:
+        if places.count(place) > 1:
+            raise OutputError(
+                f"{place.name} is named for two results; expected a file for each; name another "
+                "file for one"
+            )
+
+
 def _read(path: Path, given: Path) -> bool:
     """Tell whether a file is read where ``given`` is, a file or the folder of a data set."""
     if given.is_file():
