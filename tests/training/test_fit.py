@@ -393,6 +393,15 @@ def _no_better(self: DistillationTraining, index: int, _: int) -> None:
     self.found[index] = [0.5, 0.5]
 
 
+def test_a_training_that_diverges_is_stopped_after_its_epoch(
+    data, make_segmentation, tmp_path: Path
+):
+    wild = make_segmentation(steps=STEPS, learning_rate=1e30, warmup_steps=0, clip=0.0)
+    with pytest.raises(RecipeError, match=r"NaN or infinite values after 2 steps; .*learning_rate"):
+        fit(wild, data, tmp_path / "run", progress=False)
+    assert steps_done(tmp_path / "run") == 0
+
+
 def test_a_student_out_of_patience_ends(
     data, make_distillation, make_teacher, tmp_path: Path, monkeypatch
 ):

@@ -1,15 +1,16 @@
-"""What must hold between a recipe, its data, its network and its guide before it is trained."""
+"""What must hold between a recipe, its data, its network and its guide for a training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from nuguide.datasets.base import Sample
 from nuguide.datasets.opening import classes_of
 from nuguide.errors import DataSetError, RecipeError
 from nuguide.guides.student import StudentGuide
-from nuguide.training.recipe import SegmentationRecipe
+from nuguide.training.recipe import Recipe, SegmentationRecipe
 
 
 def check_network(network: nn.Module, recipe: SegmentationRecipe) -> None:
@@ -158,4 +159,19 @@ def check_validation(recipe: SegmentationRecipe, validation: list[Sample]) -> No
         raise RecipeError(
             f"the images of validation have no types, the recipe {recipe.name} trains nothing "
             "else; expected a type map for one at least; add a data set that has them"
+        )
+
+
+def check_finite(module: nn.Module, recipe: Recipe, steps: int) -> None:
+    """Refuse to go on with a training that has diverged.
+
+    Raises
+    ------
+    RecipeError
+        If some weights or statistics are no finite numbers any more.
+    """
+    if not all(torch.isfinite(each).all() for each in (*module.parameters(), *module.buffers())):
+        raise RecipeError(
+            f"{recipe.name}: the weights hold NaN or infinite values after {steps} steps; expected "
+            "finite numbers; lower learning_rate, or raise warmup_steps"
         )

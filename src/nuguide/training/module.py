@@ -25,6 +25,7 @@ from nuguide.segmentation.decoding import decode
 from nuguide.segmentation.predictor import run_network
 from nuguide.segmentation.types import types_of
 from nuguide.training import losses
+from nuguide.training.checks import check_finite
 from nuguide.training.crops import Batch, Crops, TokenMap, as_input, batches
 from nuguide.training.hardware import (
     PRECISION_KEY,
@@ -139,6 +140,8 @@ class _Training(L.LightningModule):  # type: ignore[misc]  # Lightning has no ty
     def on_validation_epoch_start(self) -> None:
         """Begin with no scores, and in every process with the first one's statistics."""
         self.found = {}
+        # Here, once an epoch and in all processes alike: to look at a loss is to wait for the GPU.
+        check_finite(self, self.recipe, self.global_step)
         if self.trainer.world_size > 1:
             for buffer in self.buffers():
                 torch.distributed.broadcast(buffer, 0)
