@@ -65,6 +65,18 @@ def test_a_mask_of_lossy_numbers_is_refused(tmp_path: Path, write_picture, read)
         read(tmp_path / "mask.jpg")
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_a_mask_of_which_zero_is_white_is_read_as_it_is_stored(tmp_path: Path, dtype: type):
+    """tifffile writes an array of bool so, ImageJ a mask with an inverting table of colours."""
+    mask, path = np.zeros((16, 19), dtype), tmp_path / "mask.tif"
+    mask[2:5, 3:9] = True if dtype is bool else 255
+    tifffile.imwrite(path, mask, photometric="miniswhite")
+    np.testing.assert_array_equal(read_mask(path), mask > 0)
+    np.testing.assert_array_equal(read_labels(path), (mask > 0) * 255)
+    tifffile.imwrite(path, mask.astype(np.uint8) * 2, photometric="miniswhite")
+    assert read_rgb(path)[0, 0].tolist() == [255, 255, 255], "an image is seen"
+
+
 def huge_png() -> bytes:
     """Return a PNG whose header promises 10^12 pixels."""
     header = struct.pack(">II5B", 1_000_000, 1_000_000, 8, 0, 0, 0, 0)

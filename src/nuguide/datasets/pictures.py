@@ -22,6 +22,9 @@ MAX_PIXELS = 170_000_000
 MAX_LABEL = (1 << 24) - 1
 """Greatest number of a nucleus that is kept: tables by number stay small, and float32 exact."""
 
+_DAMAGE = (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error)
+"""What the readers of headers raise on damaged files."""
+
 _JPEG = b"\xff\xd8\xff"
 """What a file of JPEG begins with."""
 
@@ -150,7 +153,23 @@ def _read_mask(path: Path) -> NDArray[Any] | None:
                     f"{path} is a JPEG, which changes numbers; expected a mask without loss; save "
                     "it anew as PNG or TIFF from what it was made of"
                 )
-    return _read(path, cv2.IMREAD_UNCHANGED)
+    picture = _read(path, cv2.IMREAD_UNCHANGED)
+    if picture is not None and picture.dtype == np.uint8 and _zero_is_white(path):
+        return 255 - picture
+    return picture
+
+
+def _zero_is_white(path: Path) -> bool:
+    """Tell whether a picture is a TIFF that says so; OpenCV turns one of 1 or 8 bits over then.
+
+    Of an image that is right. A mask's numbers count as they are: tifffile stores every array of
+    bool so, and ImageJ a mask with an inverting table of colours.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.pages.first.tags.valueof("PhotometricInterpretation") == 0)
+    except _DAMAGE:  # or no TIFF
+        return False
 
 
 def _read(path: Path, how: int) -> NDArray[Any] | None:
@@ -173,7 +192,7 @@ def _refuse_huge(path: Path) -> None:
         file.seek(0)
         try:
             width, height = reader(file)
-        except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error):
+        except _DAMAGE:
             return  # damaged: OpenCV will say so
     if width * height > MAX_PIXELS:
         raise DataSetError(
