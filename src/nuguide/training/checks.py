@@ -48,7 +48,7 @@ def check_terms(recipe: SegmentationRecipe) -> None:
     """
     options, losses = recipe.network.options, recipe.losses
     heads, fusion = options.get("heads", ("nuclei",)), options.get("fusion", "none")
-    named = tuple(heads) if isinstance(heads, list | tuple) else ()
+    named = tuple(map(str, heads)) if isinstance(heads, list | tuple) else ()
     if "nuclei" not in named:
         raise RecipeError(
             f"network.options.heads of the recipe {recipe.name} is {list(named)}; expected "
