@@ -127,6 +127,8 @@ def test_weights_of_another_architecture_are_refused() -> None:
         ("layers.1.blocks.0.attn.attention_biases", (9,)),
         ("layers.0.blocks.0.conv1.c.weight", (4, 0, 1, 1)),
         ("neck.2.weight", (8, 8, 3, 3)),
+        ("layers.1.blocks.0.attn.proj.bias", (0,)),
+        ("layers.0.blocks.0.conv1.c.weight", (0, 64, 1, 1)),
     ],
 )
 def test_shapes_that_make_no_encoder_are_refused(key: str, shape: tuple[int, ...]) -> None:

@@ -120,12 +120,13 @@ def tinyvit_sizes(state: State, source: str) -> TinyVitSizes:
             f"{source} is no complete TinyViT encoder (at {error}); expected all weights of "
             "MobileSAM's layout; give weights in that layout"
         ) from error
-    whole = all(h and not w % h for w, h in zip(widths, heads, strict=True))
-    if not (whole and width and max(windows) <= _MAX_WINDOW and out_channels == TOKEN_CHANNELS):
+    pairs = [(hidden, width), *zip(widths, heads, strict=True)]
+    whole = all(many and each and not many % each for many, each in pairs)
+    if not (whole and max(windows) <= _MAX_WINDOW and out_channels == TOKEN_CHANNELS):
         raise GuideError(
-            f"{source} has widths {width}, {widths}, heads {heads}, windows {windows} and "
-            f"{out_channels} out; expected whole heads, windows up to {_MAX_WINDOW} and "
-            f"{TOKEN_CHANNELS} out; give weights of a TinyViT SAM encoder"
+            f"{source} has widths {width} ({hidden} inside), {widths}, heads {heads}, windows "
+            f"{windows} and {out_channels} out; expected whole heads, windows up to {_MAX_WINDOW} "
+            f"and {TOKEN_CHANNELS} out; give weights of a TinyViT SAM encoder"
         )
     depths = [
         len({key.removeprefix(stage).split(".")[0] for key in state if key.startswith(stage)})
