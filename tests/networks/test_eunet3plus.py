@@ -70,6 +70,8 @@ def test_tokens_lie_over_their_own_tissue_when_the_image_is_padded() -> None:
 def test_cross_sets_the_grid_of_regions() -> None:
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=5, window=4).grid_px == 64
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=8).grid_px == 32
+    assert EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=3).grid_px == 48
+    assert EUNet3Plus(width=2, fusion="cross", fusion_level=4, window=5).grid_px == 80
     assert EUNet3Plus(width=2).grid_px == 16
     assert EUNet3Plus(width=2, fusion="paper").tile_px == 256
 

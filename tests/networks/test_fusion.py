@@ -57,6 +57,21 @@ def test_cross_sees_where_a_token_lies() -> None:
     assert difference[:, 4:].max() == 0
 
 
+@pytest.mark.parametrize("window", [3, 4, 5])
+@pytest.mark.parametrize("level", [3, 4, 5])
+def test_windows_lie_alike_in_every_region_on_the_grid(window: int, level: int) -> None:
+    network = build_network(
+        "eunet3plus", width=1, fusion="cross", fusion_level=level, window=window
+    ).eval()
+    step = network.grid_px // 2 ** (level - 1)
+    features = torch.randn(1, 2 ** (level - 1), step + 6, 4)
+    tokens = torch.randn(1, 256, step + 6, 4)
+    with torch.inference_mode():
+        whole = network.fuse(features, tokens)
+        region = network.fuse(features[..., step:, :], tokens[..., step:, :])
+    torch.testing.assert_close(whole[..., step:, :], region)
+
+
 @pytest.mark.parametrize("size", [(8, 8), (9, 13)])
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_cross_keeps_the_shape_of_the_features(size: tuple[int, int], ratio: int) -> None:

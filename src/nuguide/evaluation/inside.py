@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from nuguide.errors import ModelError
 from nuguide.models.model import Model
 from nuguide.networks.blocks import pad_to_multiple
-from nuguide.networks.eunet3plus import LEVELS, EUNet3Plus
+from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.fusion import (
     CrossFusion,
     GlobalAttention,
@@ -28,12 +28,10 @@ from nuguide.networks.fusion import (
     partition,
     unpartition,
 )
+from nuguide.networks.unet import STRIDE
 from nuguide.segmentation.predictor import predict_maps
 
 Map = NDArray[np.float32]
-
-NETWORK_STRIDE = 2 ** (LEVELS - 1)
-"""Images are padded to multiples of this, px."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ _FLAT = ("gate", "received", "entropy")
 def _joined(pieces: list[Tensor], size: tuple[int, int], tile_px: int | None) -> Map:
     """Join (1, C, h, w) of tiles, row by row, and cut off what lies beyond the image."""
     height, width = size
-    unit = tile_px or NETWORK_STRIDE
+    unit = tile_px or STRIDE
     padded = (height + -height % unit, width + -width % unit)
     columns = padded[1] // tile_px if tile_px else 1
     rows = [torch.cat(pieces[i : i + columns], dim=3) for i in range(0, len(pieces), columns)]

@@ -20,8 +20,8 @@ from nuguide.models.checkpoint import MAX_WEIGHT_BYTES, filled, refuse_nan
 from nuguide.models.model import Model, NamedGuide
 from nuguide.models.released_config import ReleasedConfig
 from nuguide.networks.registry import build_network
+from nuguide.networks.unet import LEVELS
 
-LEVELS = 5
 MAX_WIDTH = 256
 """Widest network that is rebuilt; the published one has 32 channels."""
 

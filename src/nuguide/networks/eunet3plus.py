@@ -4,6 +4,7 @@ Swain, Cheoi, Ko, MICCAI 2024: gated (GLU) encoder, max-blur pooling, the full-s
 U-Net3+, and an X-Gated Fusion Block at the bottleneck.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,9 +31,7 @@ from nuguide.networks.fusion import (
 )
 from nuguide.networks.heads import Heads
 from nuguide.networks.registry import register_network
-from nuguide.networks.unet import level_widths
-
-LEVELS = 5
+from nuguide.networks.unet import LEVELS, STRIDE, level_widths
 
 
 @register_network("eunet3plus")
@@ -133,9 +132,8 @@ class EUNet3Plus(nn.Module):
         self.reads_tokens = self.fusion.reads_tokens
         self.tile_px = 256 if self.fusion.pools_globally else None
         fusion_stride = 2 ** (self.fusion_level - 1)
-        deepest = 2 ** (LEVELS - 1)
         self.grid_px = (
-            max(deepest, window * fusion_stride) if self.fusion is FusionMode.CROSS else deepest
+            math.lcm(STRIDE, window * fusion_stride) if self.fusion is FusionMode.CROSS else STRIDE
         )
 
     def _fusion_block(self, channels: int, cross: dict[str, Any]) -> nn.Module | None:
@@ -174,7 +172,7 @@ class EUNet3Plus(nn.Module):
         if self.reads_tokens and tokens is None:
             raise ValueError(f"no tokens; fusion {self.fusion.value!r} needs (B, 256, h, w)")
         height, width = image.shape[-2:]
-        padded = pad_to_multiple(image, 2 ** (LEVELS - 1))
+        padded = pad_to_multiple(image, STRIDE)
         if tokens is not None:
             tokens = pad_tokens(tokens, (height, width), (padded.shape[2], padded.shape[3]))
         encoded = self.encode(padded, tokens)
