@@ -13,6 +13,7 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from nuguide.backends.graph import TOLERANCE, Graph, largest_difference
 from nuguide.backends.onnx_runtime import open_session
 from nuguide.backends.openvino_runtime import import_openvino, session_of
 from nuguide.backends.registry import Backend, check_installed
-from nuguide.backends.session import Session
+from nuguide.backends.session import run_session
 from nuguide.backends.whole import whole
 from nuguide.errors import ModelError, OutputError
 from nuguide.files import make_folder, replacing_folder
@@ -154,14 +155,15 @@ def _write_onnx(graph: Graph, card: Card, folder: Path) -> Compute:
     onnx.helper.set_model_props(model, facts)
     content = model.SerializeToString()
     (folder / FILES[Format.ONNX]).write_bytes(content)
-    return _computing(open_session(content, torch.get_num_threads()))
+    return partial(run_session, open_session(content, torch.get_num_threads()))
 
 
 def _write_openvino(graph: Graph, card: Card, folder: Path) -> Compute:
     openvino = import_openvino()
     core, path = openvino.Core(), folder / FILES[Format.OPENVINO]
     openvino.save_model(core.read_model(graph.to_onnx()), path, compress_to_fp16=False)
-    return _computing(session_of(core, core.read_model(path), torch.get_num_threads()))
+    session = session_of(core, core.read_model(path), torch.get_num_threads())
+    return partial(run_session, session)
 
 
 def _write_torchscript(graph: Graph, card: Card, folder: Path) -> Compute:
@@ -180,10 +182,6 @@ def _write_torchscript(graph: Graph, card: Card, folder: Path) -> Compute:
             return list(read(*inputs))
 
     return compute
-
-
-def _computing(session: Session) -> Compute:
-    return lambda inputs: [torch.from_numpy(x) for x in session([x.numpy() for x in inputs])]
 
 
 _WRITE: dict[Format, Callable[[Graph, Card, Path], Compute]] = {
