@@ -72,3 +72,10 @@ def test_what_is_no_card_is_one_line(tmp_path: Path) -> None:
             read_card(path)
     with pytest.raises(ModelError, match="no card at"):
         read_card(tmp_path / "absent.toml")
+
+
+def test_a_mark_at_the_beginning_of_the_file_is_none_of_the_card(
+    make_card: MakeCard, tmp_path: Path
+) -> None:
+    (tmp_path / "model.toml").write_text(make_card().to_toml(), encoding="utf-8-sig")
+    assert read_card(tmp_path / "model.toml") == make_card()

@@ -149,6 +149,9 @@ def test_the_config_may_be_a_file_of_either_kind(tmp_path: Path) -> None:
     )
     cards = [load_released(path, config).card for config in (CONFIG, as_json, str(as_sys))]
     assert cards[0] == cards[1] == cards[2]
+    for file in (as_json, as_sys):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().removeprefix(b'log = "log/"\n\n'))
+        assert load_released(path, file).card == cards[0]
 
 
 def test_without_a_config_the_choices_are_listed(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def read_card(path: Path) -> Card:
             "take the model from where it was published"
         )
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise ModelError(
             f"{path} is not UTF-8 text; expected a card in TOML; "

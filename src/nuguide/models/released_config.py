@@ -91,7 +91,7 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"no configuration at {path} ({error}); expected a config.json or .sys file; "
