@@ -16,7 +16,9 @@ def test_amounts_of_memory(text: str, expected: int) -> None:
     assert parse_memory(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "GB", "0", "-1GB", "two", "1 GB more", "1e9"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "0", "0.5", "-1GB", "two", "1 GB more", "1e9", "9" * 400]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="2GB"):
         parse_memory(text)

@@ -64,11 +64,12 @@ def parse_memory(text: str) -> int:
         If it is none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
-    if not found or float(found[1]) == 0:
+    amount = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1.0 <= amount < math.inf:
         raise InputError(
             f"--memory says {text!r}; expected an amount such as 2GB or 800MB; correct it"
         )
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(amount)
 
 
 def usual_memory(device: str) -> int:
