@@ -52,6 +52,27 @@ def test_no_folder_is_called_like_the_summary(tmp_path: Path) -> None:
     assert names(images, tmp_path) == ["a", "Summary.csv-2", "summary.csv-1"]
 
 
+def test_no_folder_lies_outside_whatever_an_image_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dicom").mkdir()
+    monkeypatch.chdir(tmp_path / "dicom")
+    images = [Path("...png"), Path("..png"), Path(), Path("a.png")]
+    assert names(images, tmp_path / "out") == ["...png", "..png", "dicom", "a"]
+
+
+def test_a_folder_out_of_reach_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="too long"):
+        plan_batch([Path("a.png")], tmp_path / ("x" * 300))
+
+    def stat(self: Path, **_: object) -> None:  # the superuser may look anywhere
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(OutputError, match=r"out cannot be written \(Permission denied\)"):
+        plan_batch([Path("a.png")], tmp_path / "out")
+
+
 def test_an_image_that_has_a_folder_keeps_it(tmp_path: Path) -> None:
     out, a, b, other = tmp_path / "out", Path("x/a.png"), Path("b.png"), Path("y/a.png")
     segmented([a, b], out)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nuguide.errors import OutputError
+from nuguide.files import unwritable
 from nuguide.segmentation.batch_summary import SUMMARY_FILE, folders_in
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.place import check_place
@@ -20,14 +21,15 @@ def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     Raises
     ------
     OutputError
-        If writing there would spoil an image, see ``nuguide.segmentation.place``, or ``out`` is
-        the run of one image and several are given.
+        If ``out`` cannot be looked into, writing there would spoil an image, see
+        ``nuguide.segmentation.place``, or it is the run of one image and several are given.
 
     Examples
     --------
     >>> [folder.name for _, folder in plan_batch([Path("a.png"), Path("a.tif")], Path("out"))]
     ['a-1', 'a-2']
     """
+    _check_reach(out)
     before = folders_in(out)
     if len(images) == 1 and (is_run(out) or not before):
         pairs = [(images[0], out)]
@@ -45,18 +47,37 @@ def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
+def _check_reach(out: Path) -> None:
+    """Refuse a folder in which nothing can be looked up: forbidden, or of too long a name."""
+    try:
+        (out / SUMMARY_FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return  # it is made, or what stands in its way is told, when something is written
+    except OSError as fault:
+        raise unwritable(out, fault) from fault
+
+
 def _named(images: Sequence[Path], kept: Collection[str]) -> dict[Path, str]:
     """Name the folder of each image; none is called like those that are kept, or the summary."""
     # Names may differ by case alone, which not every file system keeps apart.
     taken = {name.lower() for name in (*kept, SUMMARY_FILE)}
-    stems = Counter(image.stem.lower() for image in images)
+    stem_of = {image: _stem(image) for image in images}
+    stems = Counter(stem.lower() for stem in stem_of.values())
     free = {stem for stem, images_of_it in stems.items() if images_of_it == 1} - taken
     taken |= free
     numbered: Counter[str] = Counter()
     return {
-        image: image.stem if image.stem.lower() in free else _next_free(image.stem, numbered, taken)
-        for image in images
+        image: stem if stem.lower() in free else _next_free(stem, numbered, taken)
+        for image, stem in stem_of.items()
     }
+
+
+def _stem(image: Path) -> str:
+    """Return an image's name without its suffix, but none that means another folder.
+
+    The stem of ``...png`` is ``..``, and that of ``.``, the folder of a DICOM slide, is empty.
+    """
+    return image.stem if image.stem.strip(".") else image.resolve().name
 
 
 def _next_free(stem: str, numbered: Counter[str], taken: set[str]) -> str:
