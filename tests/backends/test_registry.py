@@ -54,6 +54,18 @@ def test_no_compiler_is_one_line(unguided: Model, monkeypatch: pytest.MonkeyPatc
         with_backend(unguided, "compile", "cpu")
 
 
+def test_a_compiler_that_does_not_work_is_one_line(
+    unguided: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("CppCompileError: no Python.h\n\nSet ...")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    network = with_backend(unguided, "compile", "cpu").network
+    with pytest.raises(InputError, match=r"compiled here \(CppCompileError: no Python\.h\)"):
+        network(torch.rand(1, 3, 32, 32))
+
+
 def test_what_computes_on_the_cpu_refuses_a_gpu(
     unguided: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

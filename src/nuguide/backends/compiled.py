@@ -30,9 +30,22 @@ class CompiledNetwork(Recomputed):
 
     @torch.no_grad()
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """Predict the heads' logits; see the network."""
-        with torch._dynamo.config.patch(recompile_limit=_MOST_KINDS):
-            outputs: dict[str, Tensor] = self._compute(image, tokens)
+        """Predict the heads' logits; see the network.
+
+        Raises
+        ------
+        InputError
+            If it cannot be compiled here: a compiler that is there may lack headers, or not work.
+        """
+        try:
+            with torch._dynamo.config.patch(recompile_limit=_MOST_KINDS):
+                outputs: dict[str, Tensor] = self._compute(image, tokens)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"the network cannot be compiled here ({reason}); expected a C++ compiler that "
+                "works for torch.compile; mend it, or leave --backend out"
+            ) from error
         return outputs
 
 
