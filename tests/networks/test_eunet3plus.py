@@ -67,6 +67,14 @@ def test_tokens_lie_over_their_own_tissue_when_the_image_is_padded() -> None:
     torch.testing.assert_close(padded[..., :10, :10], tokens, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("token_px", [2, 4, 8, 16])
+def test_tokens_keep_their_side_when_the_last_reaches_beyond_the_image(token_px: int) -> None:
+    for size in range(241, 257):
+        tokens = torch.randn(1, 2, -(-size // token_px), 1)
+        padded = pad_tokens(tokens, (size, token_px), (256, token_px))
+        assert padded.shape[2] == 256 // token_px
+
+
 def test_cross_sets_the_grid_of_regions() -> None:
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=5, window=4).grid_px == 64
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=8).grid_px == 32

@@ -127,7 +127,7 @@ def pad_tokens(tokens: Tensor, size: tuple[int, int], padded: tuple[int, int]) -
     """Extend tokens of an image of ``size`` (H, W) px to those of the ``padded`` image.
 
     The tokens repeat at the bottom and right edge as the pixels do, so that each still lies over
-    its own tissue.
+    its own tissue, also where the last row or column reached beyond the image.
     """
     rows, columns = (
         _missing(have, before, after)
@@ -140,8 +140,10 @@ def pad_tokens(tokens: Tensor, size: tuple[int, int], padded: tuple[int, int]) -
 
 def _missing(have: int, before: int, after: int) -> int:
     """Return how many tokens a side lacks once its image has grown from ``before`` to ``after``."""
-    # Rounded in whole numbers: sizes may be symbols of a compiler, or tensors in a trace.
-    missing: int | Tensor = (2 * have * after + before) // (2 * before) - have
+    # The last token may reach beyond the image by nearly its whole side, which makes the quotient
+    # too large by nearly one: rounded down it is how many fit (images of a few tokens may get one
+    # more). In whole numbers: sizes may be symbols of a compiler, or tensors in a trace.
+    missing: int | Tensor = have * after // before - have
     return cast(int, missing.clamp(min=0)) if isinstance(missing, Tensor) else max(missing, 0)
 
 
