@@ -35,7 +35,8 @@ def test_all_of_a_packaged_grid_is_of_use(grid: str):
     [
         (NO_PIXELS, "head 'nuclei' .* has no loss.*cross_entropy or focal or dice"),
         ({"losses.distance": 0.0}, "head 'distance' .* has no loss.*set losses.distance"),
-        ({"network.options.heads": ["distance"]}, r"is \['distance'\]; expected 'nuclei'"),
+        ({"network.options.heads": ["distance"]}, r"is \['distance'\]; expected a list with"),
+        ({"network.options.heads": "nuclei"}, "is 'nuclei'; expected a list with 'nuclei' in it"),
         ({"losses.tokens": 0.5}, "losses.tokens is 0.5 .* fusion 'none' .* kind 'none'"),
         (DISTIL | {"losses.tokens": 0.5}, "losses.tokens is 0.5 .* kind 'none'"),
         (NAMED, "guide 'tinyvit-sam' .* read by nothing: fusion is 'none'"),

@@ -51,8 +51,8 @@ def check_terms(recipe: SegmentationRecipe) -> None:
     named = tuple(map(str, heads)) if isinstance(heads, list | tuple) else ()
     if "nuclei" not in named:
         raise RecipeError(
-            f"network.options.heads of the recipe {recipe.name} is {list(named)}; expected "
-            "'nuclei' among them, which tells where nuclei are; add it"
+            f"network.options.heads of the recipe {recipe.name} is {list(named) or heads!r}; "
+            "expected a list with 'nuclei' in it, which tells where nuclei are; add it"
         )
     for head in (recipe.start.train if recipe.start else ()) or named:
         terms = _TERMS.get(head, ())
