@@ -77,6 +77,18 @@ def test_a_mask_of_which_zero_is_white_is_read_as_it_is_stored(tmp_path: Path, d
     assert read_rgb(path)[0, 0].tolist() == [255, 255, 255], "an image is seen"
 
 
+@pytest.mark.parametrize("read", [read_labels, read_mask])
+def test_a_mask_that_is_a_stack_is_refused(tmp_path: Path, read):
+    path, labels = tmp_path / "mask.tif", np.eye(16, dtype=np.uint16)
+    tifffile.imwrite(path, np.stack([labels, labels * 2]), photometric="minisblack")
+    with pytest.raises(DataSetError, match=r"mask\.tif holds 2 pictures, .*; expected one"):
+        read(path)
+    with tifffile.TiffWriter(path) as pyramid:
+        pyramid.write(labels)
+        pyramid.write(labels[::2, ::2])
+    assert read(path).sum() == 16
+
+
 def huge_png() -> bytes:
     """Return a PNG whose header promises 10^12 pixels."""
     header = struct.pack(">II5B", 1_000_000, 1_000_000, 8, 0, 0, 0, 0)

@@ -154,20 +154,31 @@ def _read_mask(path: Path) -> NDArray[Any] | None:
                     "it anew as PNG or TIFF from what it was made of"
                 )
     picture = _read(path, cv2.IMREAD_UNCHANGED)
-    if picture is not None and picture.dtype == np.uint8 and _zero_is_white(path):
-        return 255 - picture
-    return picture
+    turned_over = _check_tiff(path)
+    return 255 - picture if picture is not None and turned_over else picture
 
 
-def _zero_is_white(path: Path) -> bool:
-    """Tell whether a picture is a TIFF that says so; OpenCV turns one of 1 or 8 bits over then.
+def _check_tiff(path: Path) -> bool:
+    """Tell whether OpenCV turns a picture's numbers over: that of a TIFF whose zero is white.
 
     Of an image that is right. A mask's numbers count as they are: tifffile stores every array of
     bool so, and ImageJ a mask with an inverting table of colours.
+
+    Raises
+    ------
+    DataSetError
+        If it is a TIFF of several pictures of one size, of which OpenCV would read the first.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            return bool(tiff.pages.first.tags.valueof("PhotometricInterpretation") == 0)
+            first, *more = tiff.pages[:2]
+            if more and more[0].shape == first.shape:
+                raise DataSetError(
+                    f"{path} holds {len(tiff.pages)} pictures, the first two of one size; expected "
+                    "one, the mask; save that alone"
+                )
+            tag = first.tags.valueof
+            return bool(tag("PhotometricInterpretation") == 0 and tag("BitsPerSample", 1) <= 8)
     except _DAMAGE:  # or no TIFF
         return False
 
