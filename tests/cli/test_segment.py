@@ -30,6 +30,7 @@ from nuguide.models.registry import load
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.cluster import RemoteModel, _load
 from nuguide.segmentation.engine import LocalEngine
+from nuguide.segmentation.result import Run as Done
 
 RUN_FILES = [
     "labels.tif",
@@ -135,6 +136,41 @@ def test_a_model_that_may_be_used_commercially(run: Run, picture: Path, tmp_path
     ran = run(picture, "-o", tmp_path / "out", "--mpp", 0.5, "--commercial-ok")
     assert ran.code == 0
     assert "allowed (weights under CC0-1.0)" in (tmp_path / "out" / "run.toml").read_text()
+
+
+UNDECODABLE = os.fsdecode(b"\xff")
+"""A name that is no text, as disks have it that older systems wrote to."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run:1",
+        "-out",
+        "with spaces",
+        "ölü 中",
+        pytest.param(
+            UNDECODABLE, marks=pytest.mark.skipif(sys.platform != "linux", reason="has no such")
+        ),
+    ],
+)
+def test_image_and_folder_may_have_any_name(
+    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, out = picture.rename(tmp_path / f"{name}.png"), Path(name)
+    assert run(image, "--mpp", 0.5, "-o", out).code == 0
+    assert sorted(path.name for path in out.iterdir()) == RUN_FILES
+    assert "(done before)" in run(image, "--mpp", 0.5, "-o", out, "--csv").out
+    rows = len((out / "nuclei.csv").read_text().splitlines()) - 1
+    assert rows == read_table(out / "nuclei.parquet").num_rows > 0
+    if name != UNDECODABLE:  # which Arrow cannot open by itself
+        assert Done(out, ()).nuclei.count_rows() == rows
+    other = tmp_path / "other.png"
+    other.write_bytes(image.read_bytes())
+    ran = run(image, other, "--mpp", 0.5, "-o", "both")
+    assert ran.code == 0
+    assert len(Path("both/summary.csv").read_text().splitlines()) == 1 + 2
 
 
 def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_path: Path) -> None:

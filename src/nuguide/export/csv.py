@@ -29,6 +29,10 @@ def write_csv(pieces: Iterable[pa.Table], path: Path) -> None:
         If ``path`` cannot be written.
     """
     schema = pa.schema([SCHEMA.field(name) for name in COLUMNS])
-    with replacing(path) as aside, CSVWriter(aside, schema) as writer:
+    with (
+        replacing(path) as aside,
+        aside.open("wb") as file,
+        CSVWriter(file, schema) as writer,
+    ):
         for nuclei in pieces:
             writer.write_table(nuclei.select(COLUMNS))

@@ -45,8 +45,10 @@ def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
     bounds = np.full(4, np.nan)
     with (
         replacing(path) as aside,
+        # Opened here, as are all tables: Arrow takes "run:1/a.parquet" for an address.
+        aside.open("wb") as file,
         pq.ParquetWriter(
-            aside,
+            file,
             SCHEMA,
             compression="zstd",
             write_page_checksum=True,
@@ -77,7 +79,8 @@ def read_table(path: Path) -> pa.Table:
         If the file is missing, damaged, or holds another table.
     """
     try:
-        nuclei = pq.read_table(path)
+        with path.open("rb") as file:
+            nuclei = pq.read_table(file)
     except (OSError, pa.ArrowException) as fault:
         reason = " ".join(str(fault).split())
         raise InputError(
@@ -102,7 +105,8 @@ def fault_of(path: Path, rows: int, *, thoroughly: bool) -> str:
     if not path.exists():
         return "is missing"
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with path.open("rb") as opened:
+            file = pq.ParquetFile(opened, page_checksum_verification=True)
             if file.metadata.num_rows != rows:
                 return f"holds {file.metadata.num_rows:,} nuclei where {rows:,} were found"
             if not thoroughly:

@@ -49,7 +49,11 @@ def write_summary(ended: Sequence[Ended], path: Path) -> None:
     rows = [_row(each) for each in ended]
     rows = sorted([*_others(path, rows), *rows], key=lambda row: str(row["image"]))
     types = sorted({name for row in rows for name in row if name not in COLUMNS})
-    with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as aside,
+        # A lone surrogate out of a file's name has no form in UTF-8.
+        aside.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
         table = csv.DictWriter(file, [*COLUMNS[:-1], *types, COLUMNS[-1]], restval="")
         table.writeheader()
         table.writerows(rows)

@@ -177,20 +177,20 @@ class Ledger:
             self._rows.execute("INSERT OR REPLACE INTO regions VALUES (?, ?, ?, ?, ?)", row)
 
     def _write(self, region: int, nuclei: pa.Table) -> int:
-        with replacing(self._file(region)) as aside:
+        with replacing(self._file(region)) as aside, aside.open("wb") as file:
             # Read once, in full, and removed: fast matters more than small.
             pq.write_table(
                 nuclei,
-                aside,
+                file,
                 compression="lz4",
                 use_dictionary=False,
                 write_statistics=False,
                 write_page_checksum=True,
             )
             # On the disk before its name is, and its name before its row.
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-                return os.fstat(file.fileno()).st_size
+            file.flush()
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
 
     def nuclei(self, region: int) -> pa.Table:
         """Return the nuclei that a region claims.
@@ -208,7 +208,8 @@ class Ledger:
         if not size:
             return no_nuclei()
         try:
-            nuclei = pq.read_table(path, page_checksum_verification=True)
+            with path.open("rb") as file:
+                nuclei = pq.read_table(file, page_checksum_verification=True)
             return with_later_columns(nuclei, CLAIMED).cast(CLAIMED)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as fault:
             raise OutputError(

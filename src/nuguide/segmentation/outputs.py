@@ -287,7 +287,8 @@ def searched_mm2(slide: Slide, tissue: Tissue | None = None) -> float:
 
 def read_pieces(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Read the nuclei of a run folder, a row group at a time; all columns, or those named."""
-    with pq.ParquetFile(folder / NUCLEI_FILE) as file:
+    with (folder / NUCLEI_FILE).open("rb") as opened:
+        file = pq.ParquetFile(opened)
         for group in range(file.num_row_groups):
             nuclei = with_later_columns(file.read_row_group(group, columns))
             yield nuclei if columns is None else nuclei.select(columns)

@@ -121,7 +121,8 @@ def record_of(
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write the ``run.toml`` of a run folder in which everything else is whole."""
     with replacing(folder / RUN_FILE) as aside:
-        aside.write_text(tomli_w.dumps(record), encoding="utf-8")
+        # A lone surrogate out of a file's name has no form in UTF-8.
+        aside.write_text(tomli_w.dumps(record), encoding="utf-8", errors="replace")
 
 
 class _Part(BaseModel):

@@ -176,8 +176,10 @@ class Run:
         ``run.nuclei.to_table(columns=["area_um2"])``, ``run.nuclei.head(10)``,
         ``run.nuclei.to_batches()``.
         """
-        # Runs of before a column was added have it too, null in every row.
-        return pyarrow.dataset.dataset(self.folder / NUCLEI_FILE, schema=SCHEMA)
+        # Runs of before a column was added have it too, null in every row. From the root on: Arrow
+        # takes "run:1/nuclei.parquet" for an address.
+        path = (self.folder / NUCLEI_FILE).absolute()
+        return pyarrow.dataset.dataset(path, schema=SCHEMA)
 
     @property
     def count(self) -> int:
