@@ -85,8 +85,8 @@ def fit(
     DataSetError
         If ``data`` is no data set with the recipe's split and a part of validation.
     RecipeError
-        If guide and network do not go together, a batch cannot be shared by the processes, or a
-        checkpoint is damaged.
+        If guide and network do not go together, something that is trained has no loss, a batch
+        cannot be shared by the processes, the training diverges, or a checkpoint is damaged.
     InputError
         If there are fewer devices.
 
