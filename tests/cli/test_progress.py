@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_the_bar_tells_nuclei_and_speed(capsys: pytest.CaptureFixture[str]) -> N
     drawn = capsys.readouterr().err
     assert "1,500 nuclei" in drawn
     assert "regions/s" in drawn
+
+
+@pytest.mark.usefixtures("terminal")
+def test_brackets_in_a_name_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_progress() as show:
+        show(State(Path("case[b].svs"), 0, 3, 0))
+    assert "case[b].svs" in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
 
 
 def test_no_bar_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

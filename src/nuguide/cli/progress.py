@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -50,8 +51,10 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
             if state.image not in bars:
                 if state.why_again:
                     typer.echo(f"{state.image.name}: segmented again: {state.why_again}", err=True)
+                # As it is: rich would take "case[b].svs" for a text in bold.
+                name = escape(state.image.name)
                 bars[state.image] = progress.add_task(
-                    state.image.name, total=state.regions, completed=state.done, nuclei=0
+                    name, total=state.regions, completed=state.done, nuclei=0
                 )
             progress.update(bars[state.image], completed=state.done, nuclei=state.nuclei)
             if state.done == state.regions:
