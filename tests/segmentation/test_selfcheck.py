@@ -6,6 +6,7 @@ import shapely
 
 from fixtures.slides import write_tiled_tiff
 from fixtures.tissue import draw_tissue
+from nuguide.errors import InputError
 from nuguide.models.model import Model
 from nuguide.segmentation.engine import LocalEngine
 from nuguide.segmentation.planning import Cut
@@ -69,6 +70,13 @@ def test_a_slide_agrees_with_itself(model: Model, tmp_path: Path) -> None:
     assert agreement.matching > 80
     with open_slide(slide) as opened:
         assert opened.streams
+
+
+def test_a_slide_without_nuclei_proves_nothing(model: Model, tmp_path: Path) -> None:
+    blank = np.full((300, 300, 3), 240, np.uint8)
+    slide = write_tiled_tiff(tmp_path / "blank.tif", blank, mpp=0.5)
+    with pytest.raises(InputError, match=r"no nucleus was found in the 100 um of blank\.tif"):
+        selfcheck(slide, model, LocalEngine(model), side_um=100.0)
 
 
 @pytest.mark.parametrize("differing", [5, 6])

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from nuguide.errors import NuguideError
+from nuguide.errors import InputError, NuguideError
 from nuguide.models.model import Model
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, State
@@ -100,7 +100,7 @@ def selfcheck(
     Raises
     ------
     NuguideError
-        If the slide cannot be read or segmented.
+        If the slide cannot be read or segmented, or shows no nucleus there: that proves nothing.
     """
     found: list[Outlines] = []
     borders: list[tuple[Lines, Lines]] = []
@@ -115,6 +115,11 @@ def selfcheck(
             settings = Settings(scale, Where(False, None, roi), cut, Outputs("none"))
             pairs = [(image, Path(place) / str(number))]
             found.append(_segmented(pairs, model, engine, settings, progress))
+    if not any(map(len, found)):
+        raise InputError(
+            f"no nucleus was found in the {side_um:g} um of {image.name} that have most tissue; "
+            "expected some to compare; take a larger --side, or check the um/px (--mpp)"
+        )
     return compare(found[0], found[1], borders[0], borders[1])
 
 
