@@ -55,6 +55,15 @@ def test_grey_one_bit_and_inverted(tmp_path: Path) -> None:
     assert (inverted[..., 0] == 255 - grey).all()
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_few_bits_reach_from_black_to_white(tmp_path: Path, bits: int, photometric: str) -> None:
+    levels = np.tile(np.arange(1 << bits, dtype=np.uint8), (16, 4))
+    rgb = decode_tiff(written(tmp_path, levels, photometric=photometric, bitspersample=bits)).rgb
+    shown = levels * (255 // levels.max())
+    assert (rgb[..., 0] == (shown if photometric == "minisblack" else 255 - shown)).all()
+
+
 def test_palette_is_looked_up(tmp_path: Path) -> None:
     index = TISSUE[..., 0] % 4
     colours = np.zeros((3, 256), np.uint16)

@@ -100,7 +100,8 @@ def as_shown(samples: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
         if samples.dtype == np.bool_:
             return ~samples
         if np.issubdtype(samples.dtype, np.unsignedinteger):
-            return np.asarray((1 << page.bitspersample) - 1 - samples).astype(samples.dtype)
+            turned = np.asarray((1 << page.bitspersample) - 1 - samples).astype(samples.dtype)
+            return _full_range(turned, page)
     jpeg = page.compression in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
     shown = {
         tifffile.PHOTOMETRIC.MINISBLACK,
