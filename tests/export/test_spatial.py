@@ -9,7 +9,7 @@ import pytest
 from nuguide.errors import InputError
 from nuguide.export.label_pyramid import open_labels
 from nuguide.export.labels import write_labels
-from nuguide.export.spatial import LABELS, SHAPES, TABLE, _mpp, write_spatialdata
+from nuguide.export.spatial import LABELS, SHAPES, TABLE, _mpp, _stored_labels, write_spatialdata
 from nuguide.export.table import write_table
 from nuguide.nuclei.schema import empty_nuclei
 
@@ -104,3 +104,10 @@ def test_a_damaged_record_is_one_clear_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(InputError, match="holds no finished run"):
         _mpp(tmp_path)
+
+
+def test_a_run_without_labels_is_told_how_to_make_them(run: Path) -> None:
+    assert _stored_labels(run).shape
+    (run / "labels.tif").unlink()
+    with pytest.raises(InputError, match=r"no label map.* labels\.ome\.zarr or labels\.tif; "):
+        _stored_labels(run)

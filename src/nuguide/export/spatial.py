@@ -40,7 +40,7 @@ def write_spatialdata(run: Path, path: Path) -> None:
     Raises
     ------
     InputError
-        If ``spatialdata`` is not installed, or ``run`` holds no finished run.
+        If ``spatialdata`` is not installed, or ``run`` holds no finished run, or no label map.
     OutputError
         If ``path`` cannot be written.
 
@@ -83,14 +83,23 @@ def _mpp(run: Path) -> float:
 def _labels(run: Path, to_um: dict[str, Any]) -> Any:
     from spatialdata.models import Labels2DModel
 
-    pyramid = run / "labels.ome.zarr" / NUCLEI / "0"
-    if pyramid.is_dir():
-        labels = da.from_zarr(str(pyramid))
-    else:
-        labels = da.from_array(tifffile.imread(run / "labels.tif"), chunks=CHUNK_PX)
+    labels = _stored_labels(run)
     halvings = max(0, int(np.ceil(np.log2(max(labels.shape) / CHUNK_PX))))
     return Labels2DModel.parse(
         labels, dims=("y", "x"), transformations=to_um, scale_factors=[2] * halvings or None
+    )
+
+
+def _stored_labels(run: Path) -> da.Array:
+    """Open the label map of a run, (H, W), in whichever form there is."""
+    pyramid, tiff = run / "labels.ome.zarr" / NUCLEI / "0", run / "labels.tif"
+    if pyramid.is_dir():
+        return da.from_zarr(str(pyramid))
+    if tiff.is_file():
+        return da.from_array(tifffile.imread(tiff), chunks=CHUNK_PX)
+    raise InputError(
+        f"{run} holds no label map; expected {pyramid.parents[2].name} or {tiff.name}; run "
+        "nuguide segment on the same folder again without --labels none, which makes it"
     )
 
 
