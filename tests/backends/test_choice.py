@@ -89,11 +89,14 @@ def test_a_runtime_that_breaks_in_its_own_way_is_passed_over(
     assert set(choice.timed(unguided, [Backend.TORCH, Backend.ONNX], 64)) == {"torch"}
 
 
-def test_another_processor_is_timed_anew(unguided: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    cpuinfo = "processor : 0\nmodel name\t: {} @ 2 GHz\nflags : fpu\n"
+def test_another_processor_is_timed_anew(
+    unguided: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(choice, "_CPUINFO", cpuinfo)
     keys = set()
     for name in ("EPYC 9654", "Xeon 8481C"):
-        monkeypatch.setattr(Path, "read_text", lambda *_, name=name, **__: cpuinfo.format(name))
+        cpuinfo.write_text(f"processor : 0\nmodel name\t: {name} @ 2 GHz\nflags : fpu\n")
         found = choice.circumstances(unguided, 64)
         assert name in found.processor
         keys.add(choice._file(found))

@@ -13,7 +13,15 @@ from nuguide.cli.segment import segment as command
 from nuguide.errors import InputError, OutputError
 from nuguide.models.model import Model
 
-OF_THE_COMMAND = {"inputs", "as_json", "commercial_ok", "memory", "workers", "scheduler"}
+OF_THE_COMMAND = {
+    "inputs",
+    "recursive",
+    "as_json",
+    "commercial_ok",
+    "memory",
+    "workers",
+    "scheduler",
+}
 """What is of many images, of the terminal or of other processes."""
 
 
@@ -48,6 +56,8 @@ def test_each_of_them_is_done(model: Model, picture: Path, roi: Path, tmp_path: 
         picture, 0.25, model=model, out=tmp_path / "pale", tissue_threshold=0.02, tissue=True
     ).record["configuration"]["regions"]
     assert (regions["area"], regions["tissue_threshold"]) == ("tissue", 0.02)
+    large = nuguide.segment(picture, 0.25, model=model, decoding={"min_area_um2": 1000.0})
+    assert large.nuclei.num_rows == 0
 
 
 @pytest.mark.parametrize(

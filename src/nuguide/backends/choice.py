@@ -33,6 +33,8 @@ WORTH = 0.95
 # anybody.
 _CANDIDATES = (Backend.TORCH, Backend.ONNX, Backend.OPENVINO)
 
+_CPUINFO = Path("/proc/cpuinfo")
+
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -95,9 +97,7 @@ def circumstances(model: Model, side_px: int) -> Circumstances:
 def _processor() -> str:
     """Return the processor's name; on Linux Python itself knows none, or only its family."""
     with suppress(OSError):
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
