@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from nuguide.backends import choice
 from nuguide.backends.choice import chosen, fastest
 from nuguide.backends.registry import Backend, with_backend
+from nuguide.errors import ModelError
 from nuguide.models.model import Model
 
 
@@ -79,13 +81,14 @@ def test_a_runtime_that_breaks_in_its_own_way_is_passed_over(
 ) -> None:
     pytest.importorskip("onnxruntime", reason="onnx is an extra")
 
-    class UnknownError(Exception):
-        """As onnxruntime's: of no kind that Python or nuguide knows."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-    def broken(self: object, *_: object) -> None:
-        raise UnknownError("no such operator")
+    def broken(self: object, *_: object, **__: object) -> None:
+        raise Fail("no such operator")
 
     monkeypatch.setattr("onnxruntime.InferenceSession.__init__", broken)
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot compute.*no such operator"):
+        with_backend(unguided, "onnx", "cpu").network(torch.zeros(1, 3, 64, 64))
     assert set(choice.timed(unguided, [Backend.TORCH, Backend.ONNX], 64)) == {"torch"}
 
 

@@ -16,6 +16,7 @@ import torch
 from nuguide import __version__
 from nuguide.backends.registry import RUNTIMES, Backend, is_installed, with_backend
 from nuguide.documents import read_json
+from nuguide.errors import NuguideError
 from nuguide.files import cache_folder, keep
 from nuguide.guides.fields import encode_extent
 from nuguide.models.model import Model
@@ -115,7 +116,7 @@ def timed(model: Model, backends: list[Backend], side_px: int) -> dict[str, floa
             start = time.perf_counter()
             try:
                 _compute(each, rgb)
-            except Exception:  # of whatever kind: each runtime has errors of its own
+            except NuguideError:
                 if backend is Backend.TORCH:
                     raise
                 del prepared[backend], taken[backend]

@@ -1,7 +1,8 @@
 """A network whose graph another runtime computes."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,24 @@ class Session(Protocol):
 
 OpenSession = Callable[[bytes, int], Session]
 """Opens a graph, the bytes of an ONNX file, to be computed in so many threads."""
+
+
+@contextmanager
+def told(runtime: str, faults: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Word a runtime's own errors as one of nuguide's.
+
+    Raises
+    ------
+    ModelError
+        In place of any of ``faults``.
+    """
+    try:
+        yield
+    except faults as fault:
+        raise ModelError(
+            f"{runtime} cannot compute the model ({' '.join(str(fault).split())[:200]}); expected "
+            "a runtime that knows its operations; use the backend torch"
+        ) from fault
 
 
 class SessionNetwork(nn.Module):
@@ -65,7 +84,7 @@ class SessionNetwork(nn.Module):
         Raises
         ------
         ModelError
-            If the network has no graph, or the runtime computes another function.
+            If the network has no graph, or the runtime fails or computes another function.
         """
         inputs = [image]
         if self.reads_tokens and tokens is not None:
