@@ -1,4 +1,4 @@
-"""Make README's tables of accuracy, and the models' cards, of the scores in docs/results/accuracy/.
+"""Make the tables of accuracy, and the models' cards, of the scores in docs/results/accuracy/.
 
     python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS
 
@@ -23,6 +23,7 @@ from nuguide.models.card import Card, Score
 from nuguide.models.registry import load_card
 
 RESULTS = README.parent / "docs/results/accuracy"
+MODELS_PAGE = README.parent / "docs/models.md"
 MODELS = ("default", "guided", "open", "open-guided")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
 SHOWN_OF_COUNTS = ("count_ratio", "area_ratio", "area_deviation", "centroid_um")
@@ -121,12 +122,13 @@ def main() -> None:
                 file = tissue.file(RESULTS, model)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 evaluate(model, data, split=tissue.split, json=file)
-    text = README.read_text(encoding="utf-8")
-    README.write_text(updated(text, RESULTS), encoding="utf-8")
+    for page in TABLES:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(updated(page, text, RESULTS), encoding="utf-8")
+        print(page)
     for model in EMBEDDED:
         card = with_scores(load_card(model), RESULTS)
         (WEIGHTS / f"{model}.toml").write_text(card.to_toml(), encoding="utf-8")
-    print(README)
 
 
 def with_scores(card: Card, results: Path) -> Card:
@@ -142,10 +144,9 @@ def with_scores(card: Card, results: Path) -> Card:
     return card.model_copy(update={"scores": tuple(scores)})
 
 
-def updated(text: str, results: Path) -> str:
-    """Return README's text with the tables of these results."""
-    tables = {"accuracy": table, "elsewhere": elsewhere, "counts": counts, "types": types}
-    for name, made in tables.items():
+def updated(page: Path, text: str, results: Path) -> str:
+    """Return the text of a page with its tables of these results."""
+    for name, made in TABLES[page].items():
         text = with_table(text, made(results), name, "accuracy.py")
     return text
 
@@ -186,6 +187,21 @@ def counts(results: Path) -> str:
     return as_table(rows)
 
 
+def counts_in_words(results: Path) -> str:
+    """Return the gist of the table of counts, a sentence."""
+    found = {tissue: tissue.scores(results)["default"].summaries for tissue in TABLED}
+    nuclei, areas = (
+        ", ".join(f"{scores[name].mean:.2f}" for scores in found.values())
+        for name in ("count_ratio", "area_ratio")
+    )
+    return (
+        f"**Counts.** Nuclei that `default` finds, over those annotated, on {MONUSEG.title}, "
+        f"{CONSEP.title} and\n{NUCLS.title}: {nuclei}; areas of the matched ones, over the true "
+        f"ones: {areas}\n([intervals](docs/models.md#counts-and-sizes)). On your own tissue "
+        "`nuguide evaluate`\ntells it, against a few fields that you annotate in QuPath.\n"
+    )
+
+
 def types(results: Path) -> str:
     """Return the table of types: every type's PQ, and what lies over all."""
     scores = read_scores(CONSEP.file(results, TYPED))
@@ -203,6 +219,11 @@ def value(found: Summary) -> str:
     """Word a mean with its interval."""
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
+
+TABLES = {
+    README: {"accuracy": table, "elsewhere": elsewhere, "counts": counts_in_words},
+    MODELS_PAGE: {"counts": counts, "types": types},
+}
 
 if __name__ == "__main__":
     main()
