@@ -11,7 +11,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs/segment.md").read_text(encod
 
 
 def test_the_page_tells_of_every_option_and_of_no_other():
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = get_command(app).commands
     known = {
         name
         for command in ("segment", "info")

@@ -117,6 +117,7 @@ def test_a_run_leaves_recipe_checkpoints_and_log(whole: Path):
         "checkpoints",
         "log",
         "curve.png",
+        ".lock",
     }
     assert {path.name for path in (whole / "checkpoints").iterdir()} == set(CHECKPOINTS)
     scored = [row for row in rows(whole) if row["validation_aji"]]
@@ -505,6 +506,32 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, make_segmentati
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         fit(make_segmentation(), data, tmp_path / "file" / "run", progress=False)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_and_left_alone(
+    tmp_path: Path, make_segmentation, data, monkeypatch
+):
+    monkeypatch.setattr("nuguide.training.claim._PATIENCE_S", 0.0)
+    run, recipe = tmp_path / "run", make_segmentation(steps=2)
+    program = """
+        import sys
+        from pathlib import Path
+        from nuguide.training.claim import alone
+
+        with alone(Path(sys.argv[1])):
+            print("held", flush=True)
+            sys.stdin.read()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(OutputError, match=r"another process is training in .*run; "):
+            fit(recipe, data, run, progress=False)
+        assert [path.name for path in run.iterdir()] == [".lock"]
+        other.kill()
+    fit(recipe, data, run, progress=False)
+    assert (run / "checkpoints/last.ckpt").is_file()
 
 
 def test_ctrl_c_is_passed_on(tmp_path: Path, make_segmentation, data, dies_in_epoch):

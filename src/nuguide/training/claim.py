@@ -1,6 +1,10 @@
 """A run's folder belongs to one recipe and its images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from nuguide.errors import OutputError
 from nuguide.files import make_folder, replacing
@@ -9,6 +13,12 @@ from nuguide.training.finish import recipe_of
 from nuguide.training.recipe import Recipe
 from nuguide.training.recipe_file import RECIPE_FILE
 from nuguide.training.seen import Seen, keep_seen, seen_by
+
+LOCK_FILE = ".lock"
+"""In a run's folder: held by the process that trains, given back however that dies."""
+
+_PATIENCE_S = 10.0
+"""Loaders of crops hold the lock of a process that was killed until they notice, in seconds."""
 
 
 def refuse_another_run(out: Path, recipe: Recipe) -> None:
@@ -62,3 +72,27 @@ def claim(out: Path, recipe: Recipe, seen: Seen | None) -> None:
         aside.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
     if seen is not None:
         keep_seen(out, seen)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold a run's folder, made if absent, against other processes.
+
+    Raises
+    ------
+    OutputError
+        If another process holds it, or the folder cannot be written.
+    """
+    make_folder(out, "give another --out")
+    lock = FileLock(out / LOCK_FILE, timeout=_PATIENCE_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"another process is training in {out}; expected one at a time; wait for it to end, "
+            "or give another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,6 +1,7 @@
 """One command's worth of training: what it reads, what it leaves, how far it is."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from nuguide.training.checks import (
     check_terms,
     check_validation,
 )
-from nuguide.training.claim import claim, refuse_another_run, refuse_other_data
+from nuguide.training.claim import alone, claim, refuse_another_run, refuse_other_data
 from nuguide.training.crops import TokenMap
 from nuguide.training.finish import best_path, student_of
 from nuguide.training.length import in_steps
@@ -81,7 +82,8 @@ def fit(
     Raises
     ------
     OutputError
-        If ``out`` holds the run of another recipe or on other images, or cannot be written.
+        If ``out`` holds the run of another recipe or on other images, cannot be written, or
+        another process trains in it.
     DataSetError
         If ``data`` is no data set with the recipe's split and a part of validation.
     RecipeError
@@ -120,11 +122,13 @@ def fit(
         check_classes(recipe, data, samples, validation, mpp)
         check_validation(recipe, validation)
         module = _segmentation(recipe, samples, validation, out, progress)
-    if is_first():
-        claim(out, asked, seen)  # only now, when data, guide and network have been found good
-    done = steps_done(out)
-    with without_noise():
-        train(module, recipe, out, done, progress=progress, devices=devices, nodes=nodes)
+    # Only now, when data, guide and network have been found good.
+    with alone(out) if is_first() else nullcontext():
+        if is_first():
+            claim(out, asked, seen)
+        done = steps_done(out)
+        with without_noise():
+            train(module, recipe, out, done, progress=progress, devices=devices, nodes=nodes)
     return best_path(out)
 
 
