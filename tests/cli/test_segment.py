@@ -181,7 +181,8 @@ def test_a_folder_gives_a_folder_for_each_image(run: Run, picture: Path, tmp_pat
     (images / "notes.txt").write_text("not an image")
     ran = run(images, "--mpp", 0.5, "-o", tmp_path / "out")
     assert ran.code == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b", "summary.csv"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a", "b", "summary.csv", "summary.html"]
     assert "2 of 2 images done" in ran.out
 
 
@@ -194,8 +195,8 @@ def test_one_image_of_several_goes_on_in_its_own_folder(
     assert run(picture, other, *asked).code == 0
     ran = run(other, *asked)
     assert "(done before)" in ran.out
-    assert f"1 of 1 images done, in {out}; summary.csv has a row for each" in ran.out
-    folders = ["picture", "summary.csv", "summary.csv-1"]
+    assert f"1 of 1 images done, in {out}; summary.csv and summary.html have a row" in ran.out
+    folders = ["picture", "summary.csv", "summary.csv-1", "summary.html"]
     assert sorted(path.name for path in out.iterdir()) == folders
     assert run(picture, "--mpp", 0.4, "-o", out, "--overwrite").code == 0
     assert sorted(path.name for path in out.iterdir()) == folders
@@ -224,6 +225,31 @@ def test_nothing_is_written_among_the_images(run: Run, picture: Path) -> None:
     refused(run(picture, "--mpp", 0.5, "-o", picture.parent), "is the folder of the images")
     refused(run(picture, "--mpp", 0.5, "-o", picture), "picture.png is the image itself")
     assert sorted(picture.parent.iterdir()) == before
+
+
+def test_an_interrupted_batch_leaves_the_table_of_what_is_done(
+    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, out = tmp_path / "other.png", tmp_path / "out"
+    other.write_bytes(picture.read_bytes())
+    asked = [picture, other, "--mpp", 0.5, "-o", out]
+    with monkeypatch.context() as patch:
+        told = []
+
+        def interrupt(image: Path, done: Done) -> None:
+            told.append(image)
+            if len(told) == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr("nuguide.cli.segment.tell", interrupt)
+        assert run(*asked).code == 130
+    assert sorted(path.name for path in out.iterdir()) == ["other", "picture", "summary.csv"]
+    assert len((out / "summary.csv").read_text().splitlines()) == 1 + 2
+    ran = run(*asked)
+    assert ran.out.count("(done before)") == 2
+    page = (out / "summary.html").read_text()
+    assert 'href="picture/report.html"' in page
+    assert page.count("data:image/jpeg;base64,") == 2
 
 
 def test_part_of_a_batch_failed(run: Run, picture: Path, tmp_path: Path) -> None:
@@ -427,7 +453,11 @@ def test_positive_nuclei_are_told_by_type(run: Run, picture: Path, tmp_path: Pat
     ).groups()
     assert (float(index), int(count)) == (round(told["positive_percent"], 1), found["nuclei"])
     assert int(h_score) == round(told["h_score"])
+    assert set(found["types"]) == {"round", "long"}
+    assert set(told["types"]) == {name for name, nuclei in found["types"].items() if nuclei}
     for name, nuclei in found["types"].items():
+        if not nuclei:
+            continue
         assert told["types"][name]["nuclei"] == nuclei
         assert re.search(rf"^    {name} +[\d.]+ % of {nuclei} nuclei", ran.out, re.MULTILINE)
     assert sum(told["counts"].values()) == found["nuclei"] > 0

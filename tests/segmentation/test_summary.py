@@ -33,8 +33,9 @@ def nuclei() -> pa.Table:
 
 def test_what_is_positive_is_counted_for_each_type(tmp_path: Path, nuclei: pa.Table) -> None:
     write_table([nuclei], tmp_path / NUCLEI_FILE)
-    found = summary(tmp_path, THREE)
-    assert found["types"] == {"round": 3, "long": 2}
+    found = summary(tmp_path, ("flat", "round", "long"), THREE)
+    assert list(found["types"].items()) == [("flat", 0), ("round", 3), ("long", 2)]
+    assert set(found["positivity"]["types"]) == {"round", "long"}
     told = found["positivity"]
     assert told["counts"] == {"Negative": 3, "1+": 1, "2+": 0, "3+": 1}
     assert (told["nuclei"], told["positive_percent"], told["h_score"]) == (5, 40.0, 80.0)
@@ -58,7 +59,8 @@ def test_nothing_is_told_of_what_was_not_asked(tmp_path: Path, nuclei: pa.Table)
 
 def test_an_empty_run_has_no_share(tmp_path: Path) -> None:
     write_table([empty_nuclei()], tmp_path / NUCLEI_FILE)
-    assert summary(tmp_path, (0.2,)) == {
+    assert summary(tmp_path, ("round",), (0.2,)) == {
         "nuclei": 0,
+        "types": {"round": 0},
         "positivity": {"nuclei": 0, "counts": {"Negative": 0, "Positive": 0}},
     }

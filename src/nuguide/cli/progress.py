@@ -1,10 +1,10 @@
 """The bar that a person watches while regions are computed."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,11 +17,15 @@ from rich.progress import (
     Task,
     TaskID,
     TimeRemainingColumn,
+    track,
 )
 from rich.text import Text
 
 if TYPE_CHECKING:
     from nuguide.segmentation.batch import State
+
+
+T = TypeVar("T")
 
 
 class SpeedColumn(ProgressColumn):
@@ -61,3 +65,9 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
                 progress.remove_task(bars.pop(state.image))
 
         yield show
+
+
+def watched(things: Sequence[T], what: str) -> Iterable[T]:
+    """Hand out things one by one, with a bar where somebody looks."""
+    console = Console(stderr=True)
+    return track(things, what, console=console, transient=True, disable=not console.is_terminal)

@@ -13,7 +13,7 @@ from nuguide.cli.told import as_line, tell
 
 if TYPE_CHECKING:
     from nuguide.models.model import Model
-    from nuguide.segmentation.batch import Ended
+    from nuguide.segmentation.batch import Batch, Ended
     from nuguide.segmentation.engine import Engine
 
 BAD_INPUT = 2
@@ -175,16 +175,16 @@ def segment(
     are missing, or are asked for now, are made from the nuclei found before.
     """
     from nuguide.backends.registry import with_backend
-    from nuguide.cli.progress import shown_progress
-    from nuguide.errors import NuguideError
+    from nuguide.cli.progress import shown_progress, watched
     from nuguide.models.decoding_choice import asked_decoding, with_decoding
     from nuguide.models.licence import require_commercial_use
     from nuguide.models.registry import load
     from nuguide.nuclei.staining import asked_staining
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.batch import Batch
+    from nuguide.segmentation.batch_page import write_batch_page
     from nuguide.segmentation.batch_plan import plan_batch
-    from nuguide.segmentation.batch_summary import SUMMARY_FILE, write_summary
+    from nuguide.segmentation.batch_summary import PAGE_FILE, SUMMARY_FILE
     from nuguide.segmentation.job import Settings, begin
     from nuguide.segmentation.outputs import Outputs
     from nuguide.slides.finding import find_images
@@ -205,8 +205,7 @@ def segment(
     if commercial_ok:
         require_commercial_use(loaded.card)
     loaded = with_backend(loaded, backend, device)
-    every: list[Ended] = []
-    failed = 0
+    side_by_side = [folder for _, folder in pairs] != [out]
     with (
         _engine(loaded, model, device, memory, workers, scheduler) as engine,
         shown_progress() as progress,
@@ -214,25 +213,46 @@ def segment(
         batch = Batch(
             pairs, lambda image, folder: begin(image, folder, loaded, settings), engine, progress
         )
+        summary = out / SUMMARY_FILE if side_by_side else None
+        done, failed = _run(batch, summary, several=len(pairs) > 1, as_json=as_json)
+    if side_by_side and done:
+        write_batch_page(out, lambda images: watched(images, "Drawing"))
+    if side_by_side and not as_json:
+        tables = f"; {SUMMARY_FILE} and {PAGE_FILE} have a row for each" if done else ""
+        typer.echo(f"{done} of {len(pairs)} images done, in {out}{tables}")
+    if failed:
+        raise typer.Exit(PART_FAILED if done else BAD_INPUT)
+
+
+def _run(batch: "Batch", summary: Path | None, *, several: bool, as_json: bool) -> tuple[int, int]:
+    """Segment images and tell of each as it ends; return how many were done, and how many failed.
+
+    Whatever stops this, the table has those that ended before.
+    """
+    from nuguide.errors import NuguideError
+    from nuguide.segmentation.batch_summary import write_summary
+
+    every: list[Ended] = []
+    done = 0
+    try:
         for ended in batch.run():
             every.append(ended)
             if as_json:
                 typer.echo(json.dumps(as_line(ended)))
             if isinstance(ended.outcome, NuguideError):
-                if len(pairs) == 1:
+                if not several:
                     raise ended.outcome
                 typer.echo(f"error: {ended.outcome}", err=True)
-                failed += 1
-            elif not as_json:
+                continue
+            done += 1
+            if not as_json:
                 tell(ended.image, ended.outcome)
-    side_by_side = [folder for _, folder in pairs] != [out]
-    if side_by_side and failed < len(pairs):
-        write_summary(every, out / SUMMARY_FILE)
-    if side_by_side and not as_json:
-        table = f"; {SUMMARY_FILE} has a row for each" if failed < len(pairs) else ""
-        typer.echo(f"{len(pairs) - failed} of {len(pairs)} images done, in {out}{table}")
-    if failed:
-        raise typer.Exit(PART_FAILED if failed < len(pairs) else BAD_INPUT)
+            if done == 1 and summary is not None:
+                write_summary(every, summary)  # by which others know what the folder is
+    finally:
+        if done and summary is not None:
+            write_summary(every, summary)
+    return done, len(every) - done
 
 
 def _holds_results(folder: Path, out: Path) -> bool:

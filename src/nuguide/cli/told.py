@@ -49,7 +49,8 @@ def tell(image: Path, run: "Run") -> None:
         typer.echo(f"  made         {', '.join(run.made)} from the nuclei found before")
     if run.count:
         typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
-        counts = sorted(run.types.items(), key=lambda item: -item[1])
+        occurring = ((kind, n) for kind, n in run.types.items() if n)
+        counts = sorted(occurring, key=lambda item: -item[1])
         if counts:
             typer.echo(f"  types        {', '.join(f'{n:,} {kind}' for kind, n in counts)}")
         if run.labelling is not None:

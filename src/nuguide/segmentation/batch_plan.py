@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nuguide.errors import OutputError
 from nuguide.files import unwritable
-from nuguide.segmentation.batch_summary import SUMMARY_FILE, folders_in
+from nuguide.segmentation.batch_summary import PAGE_FILE, SUMMARY_FILE, folders_in
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.place import check_place
 
@@ -60,7 +60,7 @@ def _check_reach(out: Path) -> None:
 def _named(images: Sequence[Path], kept: Collection[str]) -> dict[Path, str]:
     """Name the folder of each image; none is called like those that are kept, or the summary."""
     # Names may differ by case alone, which not every file system keeps apart.
-    taken = {name.lower() for name in (*kept, SUMMARY_FILE)}
+    taken = {name.lower() for name in (*kept, SUMMARY_FILE, PAGE_FILE)}
     stem_of = {image: _stem(image) for image in images}
     stems = Counter(stem.lower() for stem in stem_of.values())
     free = {stem for stem, images_of_it in stems.items() if images_of_it == 1} - taken

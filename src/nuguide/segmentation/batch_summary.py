@@ -1,17 +1,19 @@
 """One table over the images in a folder: what was found in each, a row each."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nuguide.errors import NuguideError
-from nuguide.files import replacing
+from nuguide.files import replacing, unwritable
 from nuguide.segmentation.batch import Ended
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.result import Run
 
 SUMMARY_FILE = "summary.csv"
+PAGE_FILE = "summary.html"
+"""Made of the table, see ``nuguide.segmentation.batch_page``; never older than it."""
 
 COLUMNS = (
     "image",
@@ -25,14 +27,19 @@ COLUMNS = (
     "seconds",
     "error",
 )
-"""Before ``error`` there are also ``nuclei_<type>`` for each type that occurs; and, where positive
-nuclei were asked for, ``positive_percent``, ``h_score`` and ``positive_percent_<type>``."""
+"""Before ``error`` there are also ``nuclei_<type>`` for each type that a model tells apart; and,
+where positive nuclei were asked for, ``positive_percent``, ``h_score`` and
+``positive_percent_<type>``."""
+
+Row = dict[str, str]
+"""What the table says of an image, by column."""
 
 
 def write_summary(ended: Sequence[Ended], path: Path) -> None:
     """Write a table of images, in the order of their paths.
 
     Rows of other images, whose folders are still there, are kept of a table that is there already.
+    A page that was made of that one is removed.
 
     Parameters
     ----------
@@ -57,30 +64,18 @@ def write_summary(ended: Sequence[Ended], path: Path) -> None:
         table = csv.DictWriter(file, [*COLUMNS[:-1], *types, COLUMNS[-1]], restval="")
         table.writeheader()
         table.writerows(rows)
+    page = path.with_name(PAGE_FILE)
+    try:
+        page.unlink(missing_ok=True)
+    except OSError as fault:
+        raise unwritable(page, fault) from fault
 
 
-def folders_in(out: Path) -> dict[Path, str]:
-    """Return the images whose runs lie side by side in a folder, and the name of each one's own.
+def read_summary(path: Path) -> list[Row]:
+    """Read a table that ``write_summary`` wrote, less the runs that lie beside it no more.
 
-    Empty if the folder holds no table that ``write_summary`` wrote.
+    Empty if it cannot be read or is somebody's own.
     """
-    rows = _read(out / SUMMARY_FILE)
-    return {Path(row["image"]).resolve(): _name(row) for row in rows if row["folder"]}
-
-
-def _others(path: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Read the rows of images that are not among ``rows``; of failures, too."""
-    images = {Path(row["image"]).resolve() for row in rows}
-    folders = {_name(row) for row in rows if "folder" in row}
-    return [
-        row
-        for row in _read(path)
-        if Path(row["image"]).resolve() not in images and _name(row) not in folders
-    ]
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    """Read a table, less what lies there no more; empty if it is somebody's own."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file, restkey="", restval="")
@@ -89,12 +84,32 @@ def _read(path: Path) -> list[dict[str, str]]:
             rows = [{name: row[name] for name in table.fieldnames or ()} for row in table]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
-    return [row for row in rows if not row["folder"] or is_run(path.parent / _name(row))]
+    return [row for row in rows if not row["folder"] or is_run(path.parent / folder_name(row))]
 
 
-def _name(row: dict[str, Any]) -> str:
+def folder_name(row: Mapping[str, Any]) -> str:
     """Return the name of an image's own folder, which lies beside the table wherever that is."""
     return Path(row.get("folder", "")).name.removeprefix("..")
+
+
+def folders_in(out: Path) -> dict[Path, str]:
+    """Return the images whose runs lie side by side in a folder, and the name of each one's own.
+
+    Empty if the folder holds no table that ``write_summary`` wrote.
+    """
+    rows = read_summary(out / SUMMARY_FILE)
+    return {Path(row["image"]).resolve(): folder_name(row) for row in rows if row["folder"]}
+
+
+def _others(path: Path, rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Read the rows of images that are not among ``rows``; of failures, too."""
+    images = {Path(row["image"]).resolve() for row in rows}
+    folders = {folder_name(row) for row in rows if "folder" in row}
+    return [
+        row
+        for row in read_summary(path)
+        if Path(row["image"]).resolve() not in images and folder_name(row) not in folders
+    ]
 
 
 def _row(ended: Ended) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def complete(
         write_outputs(folder, slide, made, labels, types, second, area.mask)
         record = read_record(folder)
         if graded:
-            record = graded_record(record, configuration, summary(folder, thresholds))
+            record = graded_record(record, configuration, summary(folder, types, thresholds))
         if REPORT_FILE in made:
             write_page(folder, slide, record, types, area.mask)
         if graded:

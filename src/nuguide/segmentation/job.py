@@ -236,7 +236,7 @@ class Job:
         )
         tally = self._ledger.tally()
         stages = tally.stages | {"export": time.perf_counter() - start}
-        found = summary(self._folder, self._staining.positive) | {
+        found = summary(self._folder, self._card.types, self._staining.positive) | {
             "area_mm2": round(searched_mm2(self.slide, self._area.mask), 6),
             "seconds": round(tally.wall + stages["export"], 3),
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},

@@ -122,7 +122,7 @@ class Result:
         write_table([self.nuclei], folder / NUCLEI_FILE)
         second = second_stain_of(self.configuration)
         write_outputs(folder, self.slide, files, self.labels, self.card.types, second)
-        found = summary(folder, self.configuration.get("positive", ())) | {
+        found = summary(folder, self.card.types, self.configuration.get("positive", ())) | {
             "area_mm2": round(searched_mm2(self.slide), 6),
             "seconds": round(self.seconds, 3),
         }
@@ -199,7 +199,7 @@ class Run:
 
     @property
     def types(self) -> dict[str, int]:
-        """Nuclei of each type that occurs; empty where the model tells none apart."""
+        """Nuclei of each type that the model tells apart, 0 too; empty where it tells none."""
         return dict(self._found.get("types", {}))
 
     @property
