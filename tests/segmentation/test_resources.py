@@ -1,11 +1,18 @@
-from pathlib import Path
+import math
+from types import SimpleNamespace
 
 import pytest
 
 from nuguide.errors import InputError
 from nuguide.models.model import Model
+from nuguide.segmentation import resources
 from nuguide.segmentation.planning import Cut
-from nuguide.segmentation.resources import available_cores, parse_memory, regions_in_flight
+from nuguide.segmentation.resources import (
+    available_cores,
+    parse_memory,
+    regions_in_flight,
+    usual_memory,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,25 +31,28 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         parse_memory(text)
 
 
-def test_slurm_and_control_groups_bound_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_affinity_control_groups_and_slurm_bound_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
-    assert available_cores(tmp_path) == 16
-    (tmp_path / "cpu.max").write_text("max 100000")
-    assert available_cores(tmp_path) == 16
-    (tmp_path / "cpu.max").write_text("650000 100000")
-    assert available_cores(tmp_path) == 6
-    (tmp_path / "cpu.max").write_text("50000 100000")
-    assert available_cores(tmp_path) == 1
-    (tmp_path / "cpu.max").unlink()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("400000")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
-    assert available_cores(tmp_path) == 4
+    monkeypatch.setattr(resources, "cores_allowed", lambda: math.inf)
+    assert available_cores() == 16
+    monkeypatch.setattr(resources, "cores_allowed", lambda: 6.5)
+    assert available_cores() == 6
+    monkeypatch.setattr(resources, "cores_allowed", lambda: 0.5)
+    assert available_cores() == 1
+    monkeypatch.setattr(resources, "cores_allowed", lambda: math.inf)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    assert available_cores(tmp_path) == 3
+    assert available_cores() == 3
+
+
+def test_control_groups_bound_the_memory_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=400 << 30))
+    monkeypatch.setattr(resources, "memory_allowed", lambda: math.inf)
+    assert (usual_memory("cuda"), usual_memory("cpu")) == (100 << 30, 2 << 30)
+    monkeypatch.setattr(resources, "memory_allowed", lambda: 16 << 30)
+    assert usual_memory("cuda") == 4 << 30
 
 
 def test_memory_bounds_the_regions_under_way(model: Model) -> None:

@@ -3,16 +3,14 @@
 import math
 import os
 import re
-from pathlib import Path
 
 import psutil
 import torch
 
 from nuguide.errors import InputError
 from nuguide.models.model import Model
+from nuguide.segmentation.control_groups import cores_allowed, memory_allowed
 from nuguide.segmentation.planning import Cut
-
-CGROUP = Path("/sys/fs/cgroup")
 
 FINEST_UM_PX = 0.25
 """um/px of the images that regions are measured in, as far as memory is reckoned."""
@@ -24,30 +22,18 @@ _MOST_IN_FLIGHT = 32
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def available_cores(cgroup: Path = CGROUP) -> int:
+def available_cores() -> int:
     """Return how many cores this process was given.
 
-    The least of the machine's, those it is bound to, its control group's share, and what Slurm
+    The least of the machine's, those it is bound to, what its control groups allow, and what Slurm
     allotted to it; one at least.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    limits = [bound or 1, _cgroup_share(cgroup)]
+    limits = [bound or 1, cores_allowed()]
     if allotted.isdigit():
         limits.append(int(allotted))
     return max(1, math.floor(min(limits)))
-
-
-def _cgroup_share(cgroup: Path) -> float:
-    """Return the cores that a control group may use (version 2, then 1); inf if unlimited."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            quota, period = " ".join((cgroup / name).read_text() for name in files).split()
-        except (OSError, ValueError):
-            continue
-        if quota != "max" and int(quota) > 0:
-            return int(quota) / int(period)
-    return math.inf
 
 
 def use_cores(cores: int) -> None:
@@ -75,10 +61,14 @@ def parse_memory(text: str) -> int:
 def usual_memory(device: str) -> int:
     """Return the memory for regions under way if nobody says, bytes.
 
-    A GPU is so fast that many regions must be measured beside it.
+    A GPU is so fast that many regions must be measured beside it: a quarter of what is free, or of
+    what the control groups allow.
     """
     usual = 2 << 30
-    return max(usual, psutil.virtual_memory().available // 4) if device != "cpu" else usual
+    if device == "cpu":
+        return usual
+    free = min(psutil.virtual_memory().available, memory_allowed())
+    return max(usual, int(free) // 4)
 
 
 def regions_in_flight(memory: int, model: Model, cut: Cut) -> int:
