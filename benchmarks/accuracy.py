@@ -197,8 +197,9 @@ def counts_in_words(results: Path) -> str:
     return (
         f"**Counts.** Nuclei that `default` finds, over those annotated, on {MONUSEG.title}, "
         f"{CONSEP.title} and\n{NUCLS.title}: {nuclei}; areas of the matched ones, over the true "
-        f"ones: {areas}\n([intervals](docs/models.md#counts-and-sizes)). On your own tissue "
-        "`nuguide evaluate`\ntells it, against a few fields that you annotate in QuPath.\n"
+        f"ones: {areas}\n([intervals](docs/models.md#counts-and-sizes)). On "
+        "[your own slides](docs/your-slides.md)\nsome fields, drawn at random and annotated in "
+        "QuPath, tell it.\n"
     )
 
 

@@ -67,6 +67,14 @@ def test_ambiguous_areas_are_reported_both_ways():
     assert scores.summaries["pq_unmasked"].definition == definition_of("pq_unmasked")
 
 
+def test_where_a_part_alone_is_annotated_there_is_no_second_score():
+    ignore = np.zeros((24, 24), bool)
+    ignore[:, :6] = True
+    scores = run(blind_to_the_first, [replace(sample("a", 2, ignore), partial=True)])
+    assert scores.images[0].scores["pq"] == 1
+    assert not [name for name in scores.summaries if "unmasked" in name]
+
+
 def test_counts_and_sizes_are_pooled_over_the_images():
     scores = run(blind_to_the_first, [sample("a", 1), sample("b", 2), sample("c", 4)])
     count = scores.summaries["count_ratio"]
@@ -176,7 +184,7 @@ def test_types_are_not_scored_where_one_side_has_none(samples, classes):
 
 
 def test_types_in_some_images_only_are_refused():
-    with pytest.raises(DataSetError, match="types in 1 of 2 images"):
+    with pytest.raises(DataSetError, match="types in 1 of the first 2 images"):
         run(calls_the_first_type_two, [typed("a", (1,)), sample("b", 1)], classes=("x", "y"))
 
 

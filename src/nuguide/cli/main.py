@@ -18,6 +18,7 @@ from nuguide.cli import (
     compare,
     data,
     evaluate,
+    fields,
     guides,
     info,
     models,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(segment.segment)
 app.command()(info.info)
 app.command()(selfcheck.selfcheck)
+app.command()(fields.fields)
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(reproduce.reproduce)

@@ -1,7 +1,7 @@
 """The bar that a person watches while regions are computed."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,7 +17,6 @@ from rich.progress import (
     Task,
     TaskID,
     TimeRemainingColumn,
-    track,
 )
 from rich.text import Text
 
@@ -67,7 +66,13 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
         yield show
 
 
-def watched(things: Sequence[T], what: str) -> Iterable[T]:
+def watched(things: Sequence[T], what: str) -> Iterator[T]:
     """Hand out things one by one, with a bar where somebody looks."""
     console = Console(stderr=True)
-    return track(things, what, console=console, transient=True, disable=not console.is_terminal)
+    with Progress(
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        yield from progress.track(things, description=what)

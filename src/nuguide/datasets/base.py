@@ -40,6 +40,8 @@ class Sample:
     from_binary : bool
         True where the instances are the connected parts of a binary mask, so that nuclei that
         touch are one.
+    partial : bool
+        True where a part alone is annotated: what is under ``ignore`` has no annotation at all.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Sample:
     source: str = ""
     mpp_estimated: bool = False
     from_binary: bool = False
+    partial: bool = False
 
     @property
     def origin(self) -> str:

@@ -85,6 +85,7 @@ def read_sample(what: Annotated) -> Sample:
         ignore=_ignored(area, vague, shape),
         source=what.row.source,
         mpp_estimated=what.row.mpp_estimated,
+        partial=what.area is not None,
     )
 
 

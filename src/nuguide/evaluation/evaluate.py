@@ -55,7 +55,8 @@ def evaluate(
     -------
     Scores
         Of every name of the protocol. If an image has an ignore mask each score comes twice: with
-        the masks honoured under its own name, and without as ``<name>_unmasked``. What is pooled
+        the masks honoured under its own name, and without as ``<name>_unmasked`` (not where a part
+        of the image alone is annotated). What is pooled
         over the images (with the masks honoured) follows: how counts and sizes agree with the
         annotation, where the protocol tells nuclei apart, and scores of types, where there are two
         classes or more and the samples have types.
@@ -84,16 +85,16 @@ def evaluate(
             tallies += _tallies(seen, prediction, len(classes))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
+        if tallies and len(tallies) < len(images):
+            raise DataSetError(
+                f"{data} has types in {len(tallies)} of the first {len(images)} images; expected "
+                "them in all or none; complete the data set"
+            )
         if watch is not None:
             watch(seen, prediction, images[-1])
     if not images:
         raise DataSetError(
             f"{data} has no image in split {split}; expected at least one; choose another --split"
-        )
-    if tallies and len(tallies) < len(images):
-        raise DataSetError(
-            f"{data} has types in {len(tallies)} of {len(images)} images; expected them in all or "
-            "none; complete the data set"
         )
     images = _alike(images)
     return Scores(

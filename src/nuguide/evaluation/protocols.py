@@ -67,7 +67,7 @@ def _as_annotated(sample: Sample) -> Sample:
 
 def _standard_scores(sample: Sample, prediction: Labels) -> dict[str, float]:
     honoured = score(sample.labels, prediction, sample.ignore)
-    if sample.ignore is None:
+    if sample.ignore is None or sample.partial:
         return honoured
     unmasked = score(sample.labels, prediction)
     return honoured | {name + UNMASKED: value for name, value in unmasked.items()}

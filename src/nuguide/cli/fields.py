@@ -1,0 +1,143 @@
+"""`nuguide fields`: parts of slides to annotate, drawn at random."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nuguide.models.model import Model
+    from nuguide.segmentation.area import Where
+    from nuguide.segmentation.fields import Wanted
+    from nuguide.units import AskedMpp
+
+BAD_INPUT = 2
+PART_FAILED = 3
+
+
+def fields(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Slides and images, or folders of them."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the GeoJSON, such as annotations/ beside the slides.",
+        ),
+    ],
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, max=1000, help="Fields of each slide.")
+    ] = 3,
+    side: Annotated[float, typer.Option(help="Side of a field, um.")] = 128.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Another seed draws other fields; the same, the same ones.")
+    ] = 0,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--empty",
+            help="Write the fields alone, without the nuclei that the model finds in them.",
+        ),
+    ] = False,
+    model: Annotated[str, typer.Option(help="Name of a model, or a model's folder.")] = "default",
+    mpp: Annotated[
+        str | None,
+        typer.Option(help="Microns per pixel; wins over the file's metadata."),
+    ] = None,
+    roi: Annotated[
+        Path | None, typer.Option(help="GeoJSON of polygons: fields are drawn inside of them.")
+    ] = None,
+    no_tissue: Annotated[
+        bool, typer.Option("--no-tissue", help="Do not look for tissue: draw from all of a slide.")
+    ] = False,
+    tissue_threshold: Annotated[
+        float | None,
+        typer.Option(help="Optical density from which something is tissue, for example 0.05."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Draw fields at random, to be annotated in QuPath: how good is a model on your own slides?
+
+    Each slide gets a GeoJSON with squares of the class Region* and the nuclei that the model finds
+    in them. Correct these until each field holds every nucleus and nothing else, and save over the
+    file; then the folder is a data set for `nuguide evaluate`, `calibrate` and `train`.
+    """
+    from nuguide.cli.progress import watched
+    from nuguide.errors import NuguideError
+    from nuguide.models.registry import load
+    from nuguide.segmentation.area import Where
+    from nuguide.segmentation.engine import on_device
+    from nuguide.segmentation.fields import Wanted
+    from nuguide.slides.finding import find_images
+    from nuguide.units import asked_mpp
+
+    wanted, where = Wanted(number, side, seed), Where(not no_tissue, tissue_threshold, roi)
+    images, asked = find_images(inputs), asked_mpp(mpp)
+    targets = _targets(images, out)
+    loaded = on_device(load(model), device)
+    failed = 0
+    for image, target in watched(list(zip(images, targets, strict=True)), "Drawing fields"):
+        if target.exists():
+            typer.echo(f"{image.name}: {target} was there, and is left as it is")
+            continue
+        try:
+            told = _draw(image, target, loaded, asked, where, wanted, empty=empty)
+            typer.echo(f"{image.name}: {told}, in {target}")
+        except NuguideError as error:
+            if len(images) == 1:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    if failed:
+        raise typer.Exit(PART_FAILED if failed < len(images) else BAD_INPUT)
+
+
+def _targets(images: list[Path], out: Path) -> list[Path]:
+    """Name the GeoJSON of each image."""
+    from nuguide.errors import InputError
+    from nuguide.files import make_folder
+
+    targets = [out / f"{image.stem}.geojson" for image in images]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise InputError(
+                f"several images are called {target.stem}; expected names that differ before the "
+                "ending, by which image and GeoJSON are paired; rename one"
+            )
+    make_folder(out, "give another --out")
+    return targets
+
+
+def _draw(
+    image: Path,
+    target: Path,
+    model: "Model",
+    mpp: "AskedMpp | None",
+    where: "Where",
+    wanted: "Wanted",
+    *,
+    empty: bool,
+) -> str:
+    """Draw the fields of an image, write them, and say what was drawn."""
+    from nuguide.export.fields import write_fields
+    from nuguide.segmentation.area import find_area
+    from nuguide.segmentation.estimate import open_scaled
+    from nuguide.segmentation.fields import draw_fields, nuclei_in, outline_of
+
+    with open_scaled(image, mpp, model) as slide:
+        drawn = draw_fields(slide, find_area(slide, where), wanted)
+        nuclei = [] if empty else nuclei_in(slide, drawn.boxes, model)
+        write_fields(
+            [outline_of(box) for box in drawn.boxes],
+            [(nucleus.outline, nucleus.kind) for nucleus in nuclei],
+            target,
+            model.card.types,
+        )
+        warnings = "".join(f"; warning: {warning}" for warning in slide.warnings)
+    n = len(drawn.boxes)
+    few = f" (fewer than {wanted.number})" if n < wanted.number else ""
+    found = "" if empty else f", {len(nuclei):,} nuclei"
+    return f"{n} of {drawn.candidates:,} fields of {wanted.side_um:g} um{few}{found}{warnings}"

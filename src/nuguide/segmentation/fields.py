@@ -1,0 +1,169 @@
+"""Fields of tissue drawn at random, to be annotated: so that an accuracy is nobody's choice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from nuguide.errors import InputError
+from nuguide.models.model import Model
+from nuguide.segmentation.area import Area, why_nothing
+from nuguide.segmentation.run import segment_array
+from nuguide.slides.reader import Slide
+from nuguide.slides.regions import Box
+
+LEAST_TISSUE = 0.5
+"""Share of a field that must be tissue."""
+
+_MARGIN_UM = 48.0
+"""Tissue around a field that a model is shown, as wide as anything was seen to change a nucleus."""
+
+SIDE_UM = (16.0, 2000.0)
+"""Smallest and largest side of a field."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which fields are asked for.
+
+    Attributes
+    ----------
+    number : int
+        Fields of an image; fewer where there are not so many.
+    side_um : float
+        Their side, um.
+    seed : int
+        With the digest of the image it decides what is drawn.
+
+    Raises
+    ------
+    InputError
+        If the side is out of ``SIDE_UM``.
+    """
+
+    number: int = 3
+    side_um: float = 128.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a side that no field has."""
+        if not SIDE_UM[0] <= self.side_um <= SIDE_UM[1]:
+            raise InputError(
+                f"a field has a side of {self.side_um:g} um; expected {SIDE_UM[0]:g} to "
+                f"{SIDE_UM[1]:g} um; 128 um is a usual one"
+            )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The fields that were drawn of an image.
+
+    Attributes
+    ----------
+    boxes : tuple of Box
+        Full-resolution px, from the top down.
+    candidates : int
+        Fields of which each had the same chance.
+    """
+
+    boxes: tuple[Box, ...]
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """A nucleus in a field or across its border.
+
+    Attributes
+    ----------
+    outline : shapely polygon
+        Full-resolution px of the image (x, y).
+    kind : str or None
+        Its type, where the model tells types apart.
+    """
+
+    outline: Any
+    kind: str | None
+
+
+def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Drawn:
+    """Draw squares of tissue, each as likely as any other.
+
+    A grid of squares is laid over the image from a random corner. Those of which ``LEAST_TISSUE``
+    or more is tissue are drawn from without replacement. Of a smaller image the whole is one field.
+
+    Parameters
+    ----------
+    slide : Slide
+        The image.
+    area : Area
+        Where tissue, or a region of interest, is.
+    wanted : Wanted
+        How many, how large.
+
+    Raises
+    ------
+    InputError
+        If the image has no such square.
+    """
+    generator = np.random.default_rng([wanted.seed, int(slide.sha256[:16], 16)])
+    side = round(wanted.side_um / slide.mpp)
+    height, width = (min(side, length) for length in slide.shape)
+    rows, columns = (
+        np.arange(generator.integers(0, min(side, length - own + 1)), length - own + 1, own)
+        for own, length in zip((height, width), slide.shape, strict=True)
+    )
+    cells = [Box(int(y), int(x), height, width) for y in rows for x in columns]
+    if area.mask is not None:
+        shares = area.mask.shares(cells, slide.mpp)
+        cells = [cell for cell, share in zip(cells, shares, strict=True) if share >= LEAST_TISSUE]
+    if not cells:
+        raise InputError(
+            f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue "
+            f"({why_nothing(slide, area)}); expected one at least; try smaller fields"
+        )
+    picked = generator.choice(len(cells), min(wanted.number, len(cells)), replace=False)
+    return Drawn(tuple(cells[i] for i in sorted(picked)), len(cells))
+
+
+def nuclei_in(slide: Slide, fields: Sequence[Box], model: Model) -> list[Nucleus]:
+    """Segment the nuclei that lie in fields, those that their borders cut too; each once."""
+    found: list[Nucleus] = []
+    for number, field in enumerate(fields):
+        before = shapely.union_all([outline_of(each) for each in fields[:number]])
+        found += (
+            nucleus
+            for nucleus in _segmented(slide, field, model)
+            if not shapely.intersects(nucleus.outline, before)
+        )
+    return found
+
+
+def _segmented(slide: Slide, field: Box, model: Model) -> list[Nucleus]:
+    margin = round(_MARGIN_UM / slide.mpp)
+    top, left = max(0, field.y - margin), max(0, field.x - margin)
+    bottom = min(field.y + field.height + margin, slide.shape[0])
+    right = min(field.x + field.width + margin, slide.shape[1])
+    rgb = slide.read(top, left, bottom - top, right - left, slide.mpp)
+    found = segment_array(rgb, slide.mpp, model).nuclei
+    outlines = shapely.transform(
+        shapely.from_wkb(found["geometry"].to_numpy()), _moved(np.array([left, top]))
+    )
+    inside = shapely.intersects(outlines, outline_of(field))
+    return [
+        Nucleus(outline, kind)
+        for outline, kind, within in zip(outlines, found["type"].to_pylist(), inside, strict=True)
+        if within
+    ]
+
+
+def outline_of(field: Box) -> Any:
+    """Return the square of a field as a polygon (x, y), full-resolution px."""
+    return shapely.box(field.x, field.y, field.x + field.width, field.y + field.height)
+
+
+def _moved(by: NDArray[np.int64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda points: points + by

@@ -1,0 +1,107 @@
+"""The verb fields: what is drawn is a data set, which a model is scored on."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.slides import write_tiled_tiff
+from fixtures.tissue import draw_tissue
+from nuguide.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nuguide", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return (0 if code is None else int(code), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    for seed, name in enumerate(("a", "b")):
+        rgb, _ = draw_tissue(700, 900, mpp=0.5, per_mm2=3000, seed=seed)
+        write_tiled_tiff(folder / f"{name}.tif", rgb, mpp=0.5, compression="deflate")
+    return folder
+
+
+@pytest.fixture
+def copied(slides: Path, tmp_path: Path) -> Path:
+    for path in slides.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_fields_that_nobody_corrects_score_the_model_as_right(run: Run, copied: Path) -> None:
+    code, out, _ = run("fields", copied, "-o", copied / "annotations", "-n", 2, "--side", 80)
+    assert code == 0
+    assert "a.tif: 2 of " in out
+    assert " fields of 80 um, " in out
+    scores = copied / "scores.json"
+    code, _, err = run("evaluate", "default", copied, "--split", "all", "--json", scores)
+    assert (code, err) == (0, "")
+    told = json.loads(scores.read_text())
+    assert [image["name"] for image in told["images"]] == ["a-1", "a-2", "b-1", "b-2"]
+    assert told["scores"]["aji"]["mean"] > 0.97
+    assert "aji_unmasked" not in told["scores"]
+    assert told["scores"]["count_ratio"]["mean"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_what_is_there_stays_and_what_is_missing_is_drawn(run: Run, copied: Path) -> None:
+    out = copied / "annotations"
+    asked = ("fields", copied, "-o", out, "--side", 80, "--empty")
+    assert run(*asked)[0] == 0
+    drawn = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(drawn) == {"a.geojson", "b.geojson"}
+    kinds = {
+        each["properties"]["classification"]["name"]
+        for each in json.loads(drawn["a.geojson"])["features"]
+    }
+    assert kinds == {"Region*"}
+    (out / "a.geojson").write_text("corrected")
+    (out / "b.geojson").unlink()
+    code, told, _ = run(*asked)
+    assert code == 0
+    assert "a.tif: " in told
+    assert "was there, and is left as it is" in told
+    assert (out / "a.geojson").read_text() == "corrected"
+    assert (out / "b.geojson").read_bytes() == drawn["b.geojson"]
+
+
+def test_bad_input_is_one_line(run: Run, copied: Path) -> None:
+    out = copied / "annotations"
+    for words, said in (
+        ((copied, "--side", 5), "expected 16 to 2000 um"),
+        ((copied / "a.tif", "--no-tissue", "--roi", copied / "none.geojson"), "none.geojson"),
+        ((copied / "missing.svs",), "missing.svs"),
+    ):
+        code, _, err = run("fields", *words, "-o", out)
+        assert code == 2
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert said in err
+    (copied / "bad.tif").write_bytes(b"no picture")
+    code, told, err = run("fields", copied, "-o", out, "--empty", "--side", 80)
+    assert code == 3
+    assert "bad.tif" in err
+    assert "a.tif: 3 of " in told
+
+
+def test_images_of_one_name_are_told_before_any_work(run: Run, copied: Path) -> None:
+    other = copied / "other"
+    other.mkdir()
+    (other / "a.tif").write_bytes((copied / "a.tif").read_bytes())
+    code, _, err = run("fields", copied / "a.tif", other / "a.tif", "-o", copied / "annotations")
+    assert code == 2
+    assert "several images are called a; expected names that differ" in err
+    assert not (copied / "annotations").exists()

@@ -1,0 +1,93 @@
+"""Fields to annotate: which are drawn, and what lies in them."""
+
+import numpy as np
+import pytest
+import shapely
+
+from nuguide.errors import InputError
+from nuguide.models.model import Model
+from nuguide.segmentation.area import Area
+from nuguide.segmentation.fields import Wanted, draw_fields, nuclei_in, outline_of
+from nuguide.segmentation.run import segment_array
+from nuguide.slides.reader import Slide, from_array
+from nuguide.slides.regions import Box
+from nuguide.slides.tissue import Tissue
+
+
+@pytest.fixture
+def slide(tissue) -> Slide:
+    return from_array(tissue, 0.5)
+
+
+def test_fields_lie_inside_and_apart_and_are_the_same_again(slide: Slide) -> None:
+    drawn = draw_fields(slide, Area(), Wanted(5, 50.0))
+    assert len(drawn.boxes) == 5
+    assert {(box.height, box.width) for box in drawn.boxes} == {(100, 100)}
+    assert drawn.candidates in range(3 * 5, 4 * 6 + 1)
+    for box in drawn.boxes:
+        assert 0 <= box.y <= 400 - 100
+        assert 0 <= box.x <= 600 - 100
+    squares = [outline_of(box) for box in drawn.boxes]
+    assert shapely.area(shapely.union_all(squares)) == 5 * 100 * 100
+    assert list(drawn.boxes) == sorted(drawn.boxes, key=lambda box: (box.y, box.x))
+    assert draw_fields(slide, Area(), Wanted(5, 50.0)) == drawn
+    assert draw_fields(slide, Area(), Wanted(5, 50.0, seed=1)) != drawn
+
+
+def test_another_image_has_other_fields(slide: Slide, tissue) -> None:
+    other = from_array(np.flipud(tissue).copy(), 0.5)
+    wanted = Wanted(3, 50.0)
+    assert draw_fields(slide, Area(), wanted) != draw_fields(other, Area(), wanted)
+
+
+def test_each_place_is_as_likely_as_any_other(slide: Slide) -> None:
+    hits = np.zeros((400, 600))
+    for seed in range(400):
+        for box in draw_fields(slide, Area(), Wanted(2, 50.0, seed)).boxes:
+            hits[box.y : box.y + box.height, box.x : box.x + box.width] += 1
+    inner = hits[100:300, 100:500]
+    blocks = inner.reshape(4, 50, 8, 50).mean((1, 3))
+    assert blocks.min() > 0.6 * blocks.mean()
+    assert blocks.max() < 1.4 * blocks.mean()
+
+
+def test_fields_are_drawn_of_tissue_alone(slide: Slide) -> None:
+    mask = np.zeros((25, 38), bool)
+    mask[:, 19:] = True  # the right half, at 8 um/px
+    area = Area(Tissue(mask, 8.0, 0.05), searched=True)
+    for seed in range(20):
+        for box in draw_fields(slide, area, Wanted(4, 50.0, seed)).boxes:
+            assert box.x + box.width / 2 >= 300 - 8
+    with pytest.raises(InputError, match="no square of 50 um of which half is tissue"):
+        draw_fields(slide, Area(Tissue(~mask & mask, 8.0, 0.05)), Wanted(4, 50.0))
+
+
+def test_there_are_no_more_fields_than_fit_and_a_small_image_is_one(slide: Slide) -> None:
+    drawn = draw_fields(slide, Area(), Wanted(100, 100.0))
+    assert len(drawn.boxes) == drawn.candidates <= 6
+    whole = draw_fields(slide, Area(), Wanted(3, 400.0))
+    assert whole.boxes == (Box(0, 0, 400, 600),)
+
+
+@pytest.mark.parametrize("side", [0.0, 15.0, 3000.0, float("nan")])
+def test_a_side_that_no_field_has_is_refused(side: float) -> None:
+    with pytest.raises(InputError, match="expected 16 to 2000 um"):
+        Wanted(3, side)
+
+
+def test_nuclei_of_a_field_are_those_of_the_image_and_each_comes_once(
+    slide: Slide, tissue, model: Model
+) -> None:
+    fields = [Box(75, 75, 100, 100), Box(75, 175, 100, 100)]
+    found = nuclei_in(slide, fields, model)
+    everything = shapely.from_wkb(segment_array(tissue, 0.5, model).nuclei["geometry"].to_numpy())
+    both = shapely.union_all([outline_of(field) for field in fields])
+    expected = everything[shapely.intersects(everything, both)]
+    assert len(found) == len(expected) > 8
+    outlines = np.array([nucleus.outline for nucleus in found])
+    assert {nucleus.kind for nucleus in found} == {None}
+    for outline in expected:
+        overlap = shapely.area(shapely.intersection(outlines, outline))
+        assert overlap.max() > 0.95 * shapely.area(outline)
+        assert (overlap > 0.05 * shapely.area(outline)).sum() == 1
+    assert not shapely.covered_by(outlines, both).all(), "what the border cuts is there whole"
