@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nuguide.errors import InputError
 from nuguide.models.model import Model
-from nuguide.segmentation.area import Area, why_nothing
+from nuguide.segmentation.area import Area
 from nuguide.segmentation.run import segment_array
 from nuguide.slides.reader import Slide
 from nuguide.slides.regions import Box
@@ -122,8 +122,9 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Drawn:
         cells = [cell for cell, share in zip(cells, shares, strict=True) if share >= LEAST_TISSUE]
     if not cells:
         raise InputError(
-            f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue "
-            f"({why_nothing(slide, area)}); expected one at least; try smaller fields"
+            f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue; "
+            "expected one at least; try a smaller --side, a lower --tissue-threshold or "
+            "--no-tissue"
         )
     picked = generator.choice(len(cells), min(wanted.number, len(cells)), replace=False)
     return Drawn(tuple(cells[i] for i in sorted(picked)), len(cells))
