@@ -128,3 +128,8 @@ def test_vectors_that_make_no_sense(vectors: tuple, words: str) -> None:
 def test_a_background_that_makes_no_sense(value: float) -> None:
     with pytest.raises(InputError, match="background"):
         Stains("DAB", (H, DAB), (255.0, value, 255.0))
+
+
+def test_a_background_of_two_channels() -> None:
+    with pytest.raises(InputError, match="background"):
+        Stains("DAB", (H, DAB), (255.0, 255.0))  # type: ignore[arg-type]

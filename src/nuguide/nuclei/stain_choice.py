@@ -1,10 +1,10 @@
 """Which stains a user means: those of H&E or H-DAB, or QuPath's own line with a lab's vectors."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from nuguide.documents import parse_json
 from nuguide.errors import InputError
 from nuguide.nuclei.stains import HDAB, HE, Rgb, Stains
 
@@ -67,7 +67,7 @@ def _stains_of(text: str) -> Stains:
     (braces, *more) = re.findall(r"\{.*?\}", text, re.DOTALL) or [""]
     if not braces or more:
         raise ValueError("it does not hold {...} once")
-    told: dict[str, Any] = json.loads(braces)
+    told: dict[str, Any] = parse_json(braces)
     if unknown := sorted(told.keys() - _KEYS):
         raise ValueError(f"unknown {', '.join(unknown)}")
     if not all(isinstance(value, str) for value in told.values()):

@@ -25,7 +25,8 @@ class Stains:
     Attributes
     ----------
     second : str
-        Name of the second stain, as QuPath has it: ``Eosin``, ``DAB``.
+        Name of the second stain, as QuPath has it: ``Eosin``, ``DAB``. It stands in records and
+        tables, so it is printable.
     vectors : tuple of Rgb
         Optical density in red, green and blue, of any length, >= 0: of haematoxylin, of the
         second stain, and of a third one where there is one. Without it, what the two do not
@@ -36,8 +37,8 @@ class Stains:
     Raises
     ------
     InputError
-        If there are more or fewer vectors, a number makes no sense, or the vectors hardly differ
-        in direction.
+        If the name cannot be printed, there are more or fewer vectors or values, a number makes no
+        sense, or the vectors hardly differ in direction.
     """
 
     second: str
@@ -45,6 +46,11 @@ class Stains:
     background: Rgb = (255.0, 255.0, 255.0)
 
     def __post_init__(self) -> None:
+        if not self.second.strip() or not self.second.isprintable():
+            raise InputError(
+                f"a stain is called {self.second!r}; expected a name that can be printed, such as "
+                "DAB; correct it"
+            )
         if len(self.vectors) not in (2, 3) or {len(vector) for vector in self.vectors} != {3}:
             raise InputError(
                 f"stains are {self.vectors!r}; expected the optical densities in red, green and "
@@ -56,7 +62,7 @@ class Stains:
                     f"a stain has the optical densities {_words(vector)}; expected three numbers "
                     "of 0 or more, not all 0; copy those that QuPath shows"
                 )
-        if not all(0 < value <= 255 for value in self.background):
+        if len(self.background) != 3 or not all(0 < value <= 255 for value in self.background):
             raise InputError(
                 f"the background of the stains is {_words(self.background)}; expected three "
                 "numbers above 0, up to 255; copy those that QuPath shows"
