@@ -100,6 +100,11 @@ def test_one_file_is_refused(three):
         compare(three[:1], ["a.json"])
 
 
+def test_a_file_given_twice_is_refused(three):
+    with pytest.raises(InputError, match=r"a\.json is given twice"):
+        compare(three, ["a.json", "b.json", "a.json"])
+
+
 def test_models_of_one_name_are_told_apart_by_their_files(three):
     twins = [replace(scores, model="default") for scores in three]
     assert compare(twins, ["runs/a.json", "b.json", "c.json"]).names[0] == "default (a)"

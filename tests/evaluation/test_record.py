@@ -43,6 +43,7 @@ def test_what_is_written_is_read_back(make_scores, tmp_path):
         (lambda got: got["images"][0].update(name="image 1"), "two images have one name"),
         (lambda got: got["images"][0].update(aji=float("nan")), r"images\.0\.aji"),
         (lambda got: got["scores"]["aji"].update(n=0), "scores.aji.n"),
+        (lambda got: got["scores"].pop("aji"), "scores lack aji, which the images have"),
         (lambda got: got.update(surprise=1), "surprise is unknown"),
     ],
 )

@@ -167,6 +167,14 @@ def test_a_name_that_the_font_lacks_draws_without_complaint(make_scores):
     assert forest(compare(pair, ["a", "b"])).get_axes()
 
 
+def test_a_score_that_one_model_lacks_is_not_drawn(make_scores):
+    reference, other, third = (make_scores([0.5, 0.6], model=name) for name in "abc")
+    images = tuple(replace(each, scores={"aji": each.scores["aji"]}) for each in third.images)
+    comparison = compare([reference, other, replace(third, images=images)], ["a", "b", "c"])
+    (axes,) = forest(comparison).get_axes()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["AJI"]
+
+
 def test_the_origin_of_images_is_listed_where_it_decides_the_interval(sample: Sample, tmp_path):
     for patient, shown in (("", False), ("P1", True)):
         scores, worst = of_the_first(replace(sample, patient=patient))

@@ -102,3 +102,8 @@ def test_titles(name: str, title: str):
 
 def test_every_score_has_a_title():
     assert all(title_of(name) != name for name in (*DEFINITIONS, *agreement.DEFINITIONS))
+
+
+def test_a_score_that_is_not_known_goes_by_its_own_name():
+    assert title_of("pq_3") == "PQ, type 3"
+    assert title_of("recall_3") == "recall_3"

@@ -86,14 +86,17 @@ def compare(scores: Sequence[Scores], sources: Sequence[str]) -> Comparison:
     Raises
     ------
     InputError
-        If there are fewer than two, or one was made on other data, another split, protocol or set
-        of images; the message says which.
+        If there are fewer than two, one is given twice, or one was made on other data, another
+        split, protocol or set of images; the message says which.
     """
     if len(scores) < 2:
         raise InputError(
             f"{len(scores)} file of scores is given; expected two or more; name the files to "
             "compare with the first"
         )
+    for source in sources:
+        if sources.count(source) > 1:
+            raise InputError(f"{source} is given twice; expected each file once; leave one out")
     reference = scores[0]
     for other, source in zip(scores[1:], sources[1:], strict=True):
         _check_comparable(reference, other, sources[0], source)

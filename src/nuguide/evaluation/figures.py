@@ -69,9 +69,13 @@ def reliability_figure(found: Sequence[Reliability]) -> Figure:
 
 
 def forest(comparison: Comparison) -> Figure:
-    """Draw each model's difference to the first with its 95 % interval, one group a score."""
-    shared = comparison.differences[0]
-    names = [name for name in _FOREST_SCORES if name in shared] or list(shared)
+    """Draw each model's difference to the first with its 95 % interval, one group a score.
+
+    A score that not all models have is left out.
+    """
+    first, *others = comparison.differences
+    shared = [name for name in first if all(name in each for each in others)]
+    names = [name for name in _FOREST_SCORES if name in shared] or shared
     n_models = len(comparison.differences)
     figure = Figure(
         figsize=(7.5, 1.5 + _ROW_INCHES * len(names) * (n_models + 0.5)), layout="constrained"

@@ -4,8 +4,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nuguide import __version__
 from nuguide.errors import InputError, OutputError
@@ -264,6 +272,12 @@ class _File(_Part):
         if len(set(names)) < len(names):
             raise ValueError("two images have one name")
         return images
+
+    @model_validator(mode="after")
+    def _summarised(self) -> Self:
+        if lacking := sorted(self.images[0].keys() - self.scores.keys() - _ABOUT_AN_IMAGE):
+            raise ValueError(f"scores lack {', '.join(lacking)}, which the images have")
+        return self
 
 
 def read_scores(path: Path) -> Scores:

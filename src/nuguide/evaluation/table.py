@@ -30,10 +30,11 @@ TITLES = {
 
 
 def title_of(name: str) -> str:
-    """Return what a score is called in print, by its name in the JSON file."""
+    """Return what a score is called in print, by its name in the JSON file; else that name."""
     plain = name.removesuffix(UNMASKED)
     kind, _, number = plain.rpartition("_")
-    title = f"{TITLES[kind]}, type {number}" if number.isdigit() else TITLES.get(plain, plain)
+    typed = kind in TITLES and number.isdigit()
+    title = f"{TITLES[kind]}, type {number}" if typed else TITLES.get(plain, plain)
     return title if plain == name else f"{title}, ambiguous areas scored"
 
 
