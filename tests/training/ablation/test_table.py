@@ -8,7 +8,14 @@ from rich.console import Console
 from nuguide.errors import InputError
 from nuguide.training.ablation.figure import forest, write_report
 from nuguide.training.ablation.grid import Grid
-from nuguide.training.ablation.table import HEADINGS, as_markdown, as_tables, entries, footnotes
+from nuguide.training.ablation.table import (
+    HEADINGS,
+    as_markdown,
+    as_tables,
+    cells,
+    entries,
+    footnotes,
+)
 
 
 @pytest.fixture
@@ -71,6 +78,8 @@ def test_images_of_one_patient_are_drawn_together(grid: Grid, make_row):
 def test_without_a_shared_seed_there_is_no_difference(grid: Grid, make_row):
     lone = entries(grid, [make_row("none", 0, [0.5]), make_row("cross", 1, [0.6])])
     assert [each.differences for each in lone] == [{}, {}]
+    gap = HEADINGS.index("AJI minus reference")
+    assert [cells(each)[gap] for each in lone] == ["reference", "-"]
 
 
 @pytest.mark.parametrize("change", [{"data": "other"}, {"split": "test"}])

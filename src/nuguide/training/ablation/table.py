@@ -158,8 +158,9 @@ def _controls(rows: Sequence[Row], origins: Sequence[str]) -> dict[Control, Inte
 def cells(entry: Entry) -> list[str]:
     """Return the texts of a line of the table; see ``HEADINGS``."""
     means = [f"{entry.means[score].mean:.3f}" for score in SHOWN]
+    without = "reference" if entry.variant == entry.reference else "-"
     gaps = [
-        _signed(entry.differences[score]) if entry.differences else "reference"
+        _signed(entry.differences[score]) if entry.differences else without
         for score in ("aji", "pq")
     ]
     controls = [
@@ -201,7 +202,8 @@ def footnotes(found: Sequence[Entry]) -> list[str]:
     drawn = "" if n_units == n_images else f"; for images it draws {n_units} {ORIGINS}"
     lines = [
         f"Scores at the annotation's own resolution, n = {n_images} images; {RULE}{drawn}.",
-        "Differences are paired by seed and image, over the seeds that both rows have. "
+        "Differences are paired by seed and image, over the seeds that both rows have; without "
+        "one, -. "
         "Tokens zeroed, another image's tokens: the same trained networks, minus themselves with "
         "their own tokens.",
         "s: mean wall time of a training with its validation; comparable only between trainings "
