@@ -75,6 +75,30 @@ def test_the_table_of_tokens_says_what_was_measured():
     assert TOKENS["table"](found) in page, "run: python benchmarks/tokens.py, and put its table in"
 
 
+def test_the_tables_of_whole_slides_say_what_was_measured():
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text(encoding="utf-8")
+    results = BENCHMARKS / "results"
+    for model in ("stub", "default"):
+        for row in json.loads((results / f"slide-memory-{model}.json").read_text())["rows"]:
+            speed = row["seconds"] / row["tissue_mm2"]
+            spent = row["stages"]
+            shares = [
+                f"{100 * spent[stage] / sum(spent.values()):.0f} %"
+                for stage in ("read", "network", "instances", "export")
+            ]
+            cells = [f"{row['side']:,}", f"{row['tissue_mm2']:.1f}", f"{row['nuclei']:,}"]
+            cells.append(f"{row['peak_mib']:.0f}")
+            cells.append(f"{speed:.2f}" if model == "stub" else f"{speed:.1f}")
+            assert f"| {' | '.join([*cells, *shares])} |" in page
+    rows = json.loads((results / "slide-workers-default.json").read_text())["rows"]
+    for one, two in zip(rows[::2], rows[1::2], strict=True):
+        assert (one["workers"], two["workers"], one["side"]) == (1, 2, two["side"])
+        cells = [f"{one['side']:,}", f"{one['tissue_mm2']:.1f}", f"{one['nuclei']:,}"]
+        cells += [f"{each['seconds'] / each['tissue_mm2']:.1f}" for each in (one, two)]
+        gain = one["seconds"] / two["seconds"]
+        assert f"| {' | '.join(cells)} | {gain:.2f} |" in page
+
+
 def test_the_table_of_calibration_says_what_was_measured():
     text = CALIBRATION["PAGE"].read_text(encoding="utf-8")
     rows = json.loads(CALIBRATION["RESULTS"].read_text())
