@@ -51,9 +51,10 @@ def main() -> None:
     chosen = arguments()
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
-    report: dict[str, Any] = {"machine": machine(chosen.threads)}
+    report: dict[str, Any] = {"machine": machine(chosen.threads), "model": chosen.model}
     if chosen.growth:
-        report["growth"] = growth(GROWTH_MM2 if chosen.full else GROWTH_MM2[:3], chosen.repeats)
+        areas = GROWTH_MM2 if chosen.full else GROWTH_MM2[:3]
+        report["growth"] = growth(areas, chosen.repeats, chosen.model)
     else:
         report |= speed(chosen)
     report["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -269,8 +270,8 @@ def peer(chosen: argparse.Namespace, released: Released) -> dict[str, Candidate]
     }
 
 
-def growth(areas: tuple[float, ...], repeats: int) -> dict[str, Any]:
-    """Time the default model over growing areas; fit seconds = a * mm2 ** b."""
+def growth(areas: tuple[float, ...], repeats: int, model: str) -> dict[str, Any]:
+    """Time a model over growing areas; fit seconds = a * mm2 ** b."""
     points = []
     with tempfile.TemporaryDirectory() as folder:
         for mm2 in areas:
@@ -280,7 +281,8 @@ def growth(areas: tuple[float, ...], repeats: int) -> dict[str, Any]:
             taken = []
             for repeat in range(repeats if mm2 <= 1 else 1):
                 start = time.perf_counter()
-                nuguide.segment(image, TILE_MPP, out=Path(folder) / f"{side}-{repeat}")
+                out = Path(folder) / f"{side}-{repeat}"
+                nuguide.segment(image, TILE_MPP, model=model, out=out)
                 taken.append(time.perf_counter() - start)
             points.append({"mm2": (side * TILE_MPP / 1000) ** 2, "s": statistics.median(taken)})
     logs = np.log([[point["mm2"], point["s"]] for point in points])

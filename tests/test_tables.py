@@ -111,6 +111,14 @@ def test_the_table_of_calibration_says_what_was_measured():
     assert CALIBRATION["updated"](text, rows) != text
 
 
+def test_growth_is_of_the_model_that_is_asked_for(monkeypatch):
+    timed = []
+    monkeypatch.setattr("nuguide.segment", lambda *_, model="default", out: timed.append(model))
+    found = script("pipeline.py")["growth"]((1e-4, 4e-4), 2, "guided")
+    assert timed == ["guided"] * 4
+    assert len(found["points"]) == 2
+
+
 def test_a_study_costs_what_the_formula_says():
     inputs = SCALING["Inputs"](
         s_per_mm2=9.0,
