@@ -9,6 +9,7 @@ from fixtures.replicas import write_folder
 from nuguide.datasets.base import Sample
 from nuguide.datasets.collection import Entry, Samples, digest
 from nuguide.datasets.opening import open_dataset
+from nuguide.errors import DataSetError
 
 
 def drawn(name: str = "a") -> Sample:
@@ -52,6 +53,20 @@ def test_the_digest_sees_whatever_training_sees(change: dict):
 
 def test_the_digest_sees_the_order():
     assert digest([drawn("a"), drawn("b")]) != digest([drawn("b"), drawn("a")])
+
+
+@pytest.mark.parametrize("which", ["folder", "image"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, which: str):
+    root = tmp_path / "set"
+    write_folder(root, "ab")
+    if which == "folder":
+        root = root.rename(tmp_path / "caf\udce9")
+    else:
+        for part in ("images", "masks"):
+            for file in list((root / part).glob("a.*")):
+                file.rename(file.with_stem("caf\udce9"))
+    with pytest.raises(DataSetError, match="no text in UTF-8; expected one that is; rename it"):
+        open_dataset(root, "all", 0.25)
 
 
 def test_low_data_parts_are_nested(tmp_path: Path):

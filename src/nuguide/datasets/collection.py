@@ -115,6 +115,14 @@ class DataSet:
     folds_by_default: bool = False
 
     def __post_init__(self) -> None:
+        places = (str(self.root), self.root.resolve().name)
+        for name in (*places, *(entry.name for entry in self.entries)):
+            # OpenCV crashes on a path that is none, and no record can hold it.
+            if not _is_text(name):
+                raise DataSetError(
+                    f"{self.root} has the name {name!r}, which is no text in UTF-8; expected one "
+                    "that is; rename it"
+                )
         counts = Counter(entry.name for entry in self.entries)
         for name, count in counts.items():
             if count > 1:
@@ -122,6 +130,15 @@ class DataSet:
                     f"{self.root} has {count} images named {name}; expected names of their own; "
                     "rename all but one"
                 )
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name has a form in UTF-8: bytes of another code are lone surrogates here."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Samples(Sequence[Sample]):
