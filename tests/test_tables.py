@@ -3,6 +3,8 @@
 import json
 import runpy
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,22 @@ def test_growth_is_of_the_model_that_is_asked_for(monkeypatch):
     found = script("pipeline.py")["growth"]((1e-4, 4e-4), 2, "guided")
     assert timed == ["guided"] * 4
     assert len(found["points"]) == 2
+
+
+def test_an_export_is_timed_with_what_goes_on_beside_its_reading(monkeypatch, tmp_path: Path):
+    export = script("export.py")
+    fragments = export["made"](7, tmp_path)
+
+    def write(pieces, path: Path) -> None:
+        packing = threading.Thread(target=time.sleep, args=(0.3,))
+        packing.start()
+        path.write_text(str(sum(piece.num_rows for piece in pieces)))
+        packing.join()
+
+    monkeypatch.setitem(export["EXPORTS"], "slow", write)
+    row = export["measured"]("slow", fragments)
+    assert row["seconds"] >= 0.3
+    assert row["peak_mib"] > 0
 
 
 def test_a_study_costs_what_the_formula_says():
