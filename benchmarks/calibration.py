@@ -30,11 +30,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", default=[])
     chosen = parser.parse_args()
     if chosen.data:
-        rows = [row for data in chosen.data for row in measured(data)]
+        fresh = [row for data in chosen.data for row in measured(data)]
+        rows = merged(json.loads(RESULTS.read_text()), fresh)
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(updated(text, json.loads(RESULTS.read_text())), encoding="utf-8")
     print(PAGE)
+
+
+def merged(rows: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with those of the same images replaced, in the order of ``TABLED``."""
+    anew = {row["images"] for row in fresh}
+    titles = [tissue.title for tissue in TABLED]
+    kept = [row for row in rows if row["images"] not in anew]
+    return sorted([*kept, *fresh], key=lambda row: titles.index(row["images"]))
 
 
 def measured(data: Path) -> list[dict[str, Any]]:

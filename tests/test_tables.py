@@ -113,6 +113,13 @@ def test_the_table_of_calibration_says_what_was_measured():
     assert CALIBRATION["updated"](text, rows) != text
 
 
+def test_measuring_one_set_of_images_keeps_what_is_known_of_the_others():
+    rows = json.loads(CALIBRATION["RESULTS"].read_text())
+    assert CALIBRATION["merged"](rows, rows[4:8]) == rows
+    fresh = [row | {"nuclei": 1} for row in rows if row["images"] == rows[0]["images"]]
+    assert CALIBRATION["merged"](rows, fresh) == [*fresh, *rows[len(fresh) :]]
+
+
 def test_growth_is_of_the_model_that_is_asked_for(monkeypatch):
     timed = []
     monkeypatch.setattr("nuguide.segment", lambda *_, model="default", out: timed.append(model))
