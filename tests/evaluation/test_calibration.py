@@ -134,3 +134,5 @@ def test_a_nucleus_is_judged_by_the_true_one_that_it_overlaps():
     blank = replace(sample, image=np.full_like(image, 255))
     with pytest.raises(InputError, match="dark finds no nucleus"):
         judged(dark_model(), [blank])
+    with pytest.raises(InputError, match="no image to judge by"):
+        judged(dark_model(), [])

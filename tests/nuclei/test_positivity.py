@@ -25,7 +25,8 @@ def test_thresholds_as_they_may_be_given() -> None:
 @pytest.mark.parametrize(
     "asked",
     ["", "brown", "0.2,", "0.2,0.4", "0.2,0.4,0.6,0.8", "0.2,0.2,0.4", "0.6,0.4,0.2", "nan", "inf",
-     "0", "-0.1", [], [0.2, 0.4], [[0.2, 0.4, 0.6]], [None], {0.2}],
+     "0", "-0.1", [], [0.2, 0.4], [[0.2, 0.4, 0.6]], [[0.2], []], [None],
+     {0.2}],
 )  # fmt: skip
 def test_thresholds_that_make_no_sense(asked: object) -> None:
     with pytest.raises(InputError, match=r"positive is .*; expected an optical density"):

@@ -58,12 +58,14 @@ def judged(model: Model, samples: Iterable[Sample]) -> Judged:
     Raises
     ------
     InputError
-        If no nucleus is found in any of them.
+        If there is no image, or no nucleus is found in any of them.
     """
     parts, origins = [], []
     for number, sample in enumerate(samples):
         parts.append(_judged(model, sample, number))
         origins.append(sample.origin)
+    if not parts:
+        raise InputError("there is no image to judge by; expected one at least; give some")
     confidence, matched, image = (np.concatenate(each) for each in zip(*parts, strict=True))
     if not confidence.size:
         raise InputError(

@@ -33,8 +33,8 @@ def checked_thresholds(asked: AskedThresholds) -> tuple[float, ...]:
     InputError
         If they are something else.
     """
-    words = asked.split(",") if isinstance(asked, str) else np.atleast_1d(asked).tolist()
     try:
+        words = asked.split(",") if isinstance(asked, str) else np.atleast_1d(asked).tolist()
         thresholds = tuple(float(word) for word in words)
     except (TypeError, ValueError):
         thresholds = ()
