@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py --json benchmarks/results/gpu.json
 
-The picture is that of benchmarks/pipeline.py, uncompressed. The first run on each area, in which
+The picture is that of benchmarks/runs.py, uncompressed. The first run on each area, in which
 the device makes itself ready, is told apart; the median of the others is given. The cores' time is
 of the smallest area alone.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import tifffile
 import torch
-from pipeline import TILE_MPP, machine, shares, tissue
+from runs import TILE_MPP, machine, nuclei_of, shares, tissue
 
 import nuguide
 
@@ -67,7 +67,7 @@ def timed(mm2: float, model: str, device: str, repeats: int) -> dict[str, Any]:
     true_mm2 = (side * TILE_MPP / 1000) ** 2
     return {
         "mm2": true_mm2,
-        "nuclei": found[-1]["nuclei"],
+        "nuclei": nuclei_of(found[-1]),
         "first_s": round(taken[0], 3),
         "s": round(statistics.median(taken[1:]), 3),
         "s_per_mm2": round(statistics.median(taken[1:]) / true_mm2, 3),

@@ -13,25 +13,21 @@ the embedded model: time does not depend on them.
 
 import argparse
 import json
-import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import skimage
 import tifffile
 import torch
 from plain_form import plain_form
 from released import PARTS, TILE_PX, Released, backward, trainable
+from runs import TILE_MPP, machine, nuclei_of, shares, tissue
 from torch import Tensor, nn
 
 import nuguide
@@ -39,7 +35,6 @@ from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.training.hardware import Precision, chosen_precision, in_precision
 
-TILE_MPP = 0.25
 TILES_PER_MM2 = 1e6 / (TILE_PX * TILE_MPP) ** 2
 GROWTH_MM2 = (0.0625, 0.25, 1.0, 4.0, 10.0)
 CPU = torch.device("cpu")
@@ -113,7 +108,7 @@ def speed(chosen: argparse.Namespace) -> dict[str, Any]:
     with torch.inference_mode():
         difference = largest_difference(plain(tile, tokens), fast(tile, tokens))
     return told(times, (side * TILE_MPP / 1000) ** 2, difference) | {
-        "default_nuclei": found[-1]["nuclei"],
+        "default_nuclei": nuclei_of(found[-1]),
         "share": shares(found),
         "components_s": parts,
         "training_step": steps[0],
@@ -174,19 +169,6 @@ def alternate(candidates: dict[str, Candidate], repeats: int) -> Times:
             taken[name].append(candidate())
             print(f"{name} {taken[name][-1]:.3f} s", file=sys.stderr)
     return {name: statistics.median(each[1:]) for name, each in taken.items()}
-
-
-def tissue(side: int) -> np.ndarray:
-    """Return (side, side, 3) uint8: the demo's picture, mirrored on and on."""
-    picture = skimage.data.immunohistochemistry()
-    return np.pad(picture, ((0, side), (0, side), (0, 0)), mode="symmetric")[:side, :side]
-
-
-def shares(found: list[dict[str, Any]]) -> dict[str, float]:
-    """Return each stage's part of the stages' time, all runs but the first together."""
-    stages = ("read", "guide", "network", "instances", "export")
-    total = {stage: sum(each["stages"].get(stage, 0.0) for each in found[1:]) for stage in stages}
-    return {stage: round(total[stage] / sum(total.values()), 3) for stage in stages}
 
 
 def components(
@@ -282,39 +264,21 @@ def growth(areas: tuple[float, ...], repeats: int, model: str) -> dict[str, Any]
             for repeat in range(repeats if mm2 <= 1 else 1):
                 start = time.perf_counter()
                 out = Path(folder) / f"{side}-{repeat}"
-                nuguide.segment(image, TILE_MPP, model=model, out=out)
+                run = nuguide.segment(image, TILE_MPP, model=model, out=out)
                 taken.append(time.perf_counter() - start)
-            points.append({"mm2": (side * TILE_MPP / 1000) ** 2, "s": statistics.median(taken)})
+            points.append(
+                {
+                    "mm2": (side * TILE_MPP / 1000) ** 2,
+                    "s": statistics.median(taken),
+                    "nuclei": nuclei_of(run.record["found"]),
+                }
+            )
     logs = np.log([[point["mm2"], point["s"]] for point in points])
     exponent, offset = np.polyfit(logs[:, 0], logs[:, 1], 1)
     return {
         "points": points,
         "s_per_mm2": float(np.exp(offset)),
         "exponent": float(exponent),
-    }
-
-
-def machine(threads: int) -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": psutil.cpu_count(),
-        "load_before": psutil.getloadavg()[0],
-        "threads": threads,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-        "nuguide": nuguide.__version__,
-        "commit": commit,
     }
 
 

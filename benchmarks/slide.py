@@ -110,6 +110,8 @@ def measured(slide: Path, out: Path, name: str, workers: int, side: int) -> Row:
         seconds = time.perf_counter() - start
     if not isinstance(ended.outcome, Run):
         raise ended.outcome
+    if not ended.outcome.count:
+        raise SystemExit(f"{name} found no nucleus; expected some, or its time says nothing")
     record = ended.outcome.record
     peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
     if workers:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -121,11 +122,19 @@ def test_measuring_one_set_of_images_keeps_what_is_known_of_the_others():
 
 
 def test_growth_is_of_the_model_that_is_asked_for(monkeypatch):
-    timed = []
-    monkeypatch.setattr("nuguide.segment", lambda *_, model="default", out: timed.append(model))
-    found = script("pipeline.py")["growth"]((1e-4, 4e-4), 2, "guided")
+    timed, found = [], {"nuclei": 3}
+
+    def segment(*_, model: str = "default", out: Path) -> SimpleNamespace:
+        timed.append(model)
+        return SimpleNamespace(record={"found": found})
+
+    monkeypatch.setattr("nuguide.segment", segment)
+    growth = script("pipeline.py")["growth"]
+    assert [point["nuclei"] for point in growth((1e-4, 4e-4), 2, "guided")["points"]] == [3, 3]
     assert timed == ["guided"] * 4
-    assert len(found["points"]) == 2
+    found["nuclei"] = 0
+    with pytest.raises(SystemExit, match="found no nucleus"):
+        growth((1e-4,), 1, "default")
 
 
 def test_an_export_is_timed_with_what_goes_on_beside_its_reading(monkeypatch, tmp_path: Path):
