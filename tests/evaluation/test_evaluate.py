@@ -183,6 +183,11 @@ def test_types_are_not_scored_where_one_side_has_none(samples, classes):
     assert set(scores.summaries) == {*DEFINITIONS, *agreement.DEFINITIONS}
 
 
+def test_more_types_than_the_model_tells_are_refused_in_words_for_a_user():
+    with pytest.raises(InputError, match=r"a: the annotation has type 3, .* 2 apart: x, y"):
+        run(calls_the_first_type_two, [typed("a", (1, 3))], classes=("x", "y"))
+
+
 def test_types_in_some_images_only_are_refused():
     with pytest.raises(DataSetError, match="types in 1 of the first 2 images"):
         run(calls_the_first_type_two, [typed("a", (1,)), sample("b", 1)], classes=("x", "y"))

@@ -82,7 +82,7 @@ def evaluate(
             images.append(ImageScores(seen.name, scored, seen.origin))
             if rules.nuclei:
                 counts.append(counted(seen.labels, prediction.labels, seen.mpp, seen.ignore))
-            tallies += _tallies(seen, prediction, len(classes))
+            tallies += _tallies(seen, prediction, classes)
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
         if tallies and len(tallies) < len(images):
@@ -120,12 +120,24 @@ def _wrapped(found: object) -> Prediction:
     return found if isinstance(found, Prediction) else Prediction(np.asarray(found))
 
 
-def _tallies(seen: Sample, prediction: Prediction, n_types: int) -> list[Tally]:
-    """Return the tally of one image; none where there is no type to tell apart."""
-    if n_types < 2 or seen.types is None or prediction.types is None:
+def _tallies(seen: Sample, prediction: Prediction, classes: Sequence[str]) -> list[Tally]:
+    """Return the tally of one image; none where there is no type to tell apart.
+
+    Raises
+    ------
+    InputError
+        If the annotation has more types than the model, as an unnamed list of types may.
+    """
+    if len(classes) < 2 or seen.types is None or prediction.types is None:
         return []
+    if seen.types.max(initial=0) > len(classes):
+        raise InputError(
+            f"the annotation has type {seen.types.max()}, and the model tells {len(classes)} "
+            f"apart: {', '.join(classes)}; expected these, numbered from 1 in this order; number "
+            "them so, or score the nuclei alone, without the data set's types"
+        )
     sides = (seen.labels, prediction.labels, seen.types, prediction.types)
-    return [tally(*sides, seen.ignore, n_types=n_types)]
+    return [tally(*sides, seen.ignore, n_types=len(classes))]
 
 
 def _alike(images: list[ImageScores]) -> list[ImageScores]:
