@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def with_scores(card: Card, results: Path) -> Card:
-    """Return a card with these results in place of what it tells of the same images."""
+    """Return a card with these results, in place of what it tells of the same images."""
     fresh = {
         tissue.on_card: measured(tissue.file(results, card.name), tissue.on_card)
         for tissue in SETS
@@ -141,6 +141,7 @@ def with_scores(card: Card, results: Path) -> Card:
     scores: list[Score] = []
     for each in card.scores:
         scores += fresh.pop(each.data, []) if each.data in ON_CARDS else [each]
+    scores += [score for found in fresh.values() for score in found]
     return card.model_copy(update={"scores": tuple(scores)})
 
 

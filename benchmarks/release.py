@@ -139,9 +139,9 @@ def student_scores(run: Path) -> list[Score]:
 def score(name: str, found: dict[str, float], definition: str, data: str) -> Score:
     return Score(
         name=name,
-        value=round(found["mean"], 4),
-        low=round(found["low"], 4),
-        high=round(found["high"], 4),
+        value=round(found["mean"], 6),
+        low=round(found["low"], 6),
+        high=round(found["high"], 6),
         n=int(found["n"]),
         definition=definition,
         data=data,

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+    from nuguide.models.card import Card
 
 app = typer.Typer(help="List, show, import and export models.", no_args_is_help=True)
 
@@ -95,13 +98,24 @@ def show(
         if value:
             facts.add_row(Text(name), Text(value))
     console.print(facts)
-    scores = _table("score", "value", "95 % interval", "n", "data", "definition")
-    for score in card.scores:
-        ends = [f"{end:.3f}" for end in (score.low, score.high) if end is not None]
-        value, interval, n = f"{score.value:.3f}", " to ".join(ends), str(score.n)
-        row = (score.name, value, interval, n, score.data, score.definition)
-        scores.add_row(*map(Text, row))
-    console.print(scores if card.scores else "no scores on the card")
+    _show_scores(console, card)
+
+
+def _show_scores(console: "Console", card: "Card") -> None:
+    """Print what a model scored, a table for each set of images, then what the scores are."""
+    from rich.text import Text
+
+    if not card.scores:
+        console.print("no scores on the card")
+    for data in dict.fromkeys(score.data for score in card.scores):
+        table = _table("score", "value", "95 % interval", "n")
+        for score in (each for each in card.scores if each.data == data):
+            ends = [f"{end:.3f}" for end in (score.low, score.high) if end is not None]
+            row = (score.name, f"{score.value:.3f}", " to ".join(ends), str(score.n))
+            table.add_row(*map(Text, row))
+        console.print(Text(f"\n{data}"), table)
+    for name, definition in dict.fromkeys((each.name, each.definition) for each in card.scores):
+        console.print(Text(f"{name}: {definition}"))
 
 
 def _table(*headings: str) -> "Table":
