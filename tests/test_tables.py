@@ -25,8 +25,9 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS = (
-    script(f"{name}.py") for name in ("accuracy", "speed", "scaling", "calibration", "tokens")
+ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION = (
+    script(f"{name}.py")
+    for name in ("accuracy", "speed", "scaling", "calibration", "tokens", "precision")
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
 SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.scored]
@@ -151,6 +152,17 @@ def test_an_export_is_timed_with_what_goes_on_beside_its_reading(monkeypatch, tm
     row = export["measured"]("slow", fragments)
     assert row["seconds"] >= 0.3
     assert row["peak_mib"] > 0
+
+
+def test_the_table_of_precision_says_what_was_measured():
+    text = PRECISION["PAGE"].read_text(encoding="utf-8")
+    rows = json.loads(PRECISION["RESULTS"].read_text())
+    assert PRECISION["updated"](text, rows) == text, "run: python benchmarks/precision.py"
+    assert len(rows) == 2 * len(PRECISION["MODELS"])
+    for row in rows:
+        assert row["model_sha256"] == load_card(row["model"]).sha256, f"{row['model']} has changed"
+    rows[0]["aji"]["difference"] += 0.01
+    assert PRECISION["updated"](text, rows) != text
 
 
 def test_a_study_costs_what_the_formula_says():
