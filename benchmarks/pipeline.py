@@ -31,12 +31,19 @@ from runs import TILE_MPP, machine, nuclei_of, shares, tissue
 from torch import Tensor, nn
 
 import nuguide
+from nuguide.backends.registry import with_backend
+from nuguide.errors import InputError
+from nuguide.models.model import Model
+from nuguide.models.registry import load
 from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.training.hardware import Precision, chosen_precision, in_precision
 
 TILES_PER_MM2 = 1e6 / (TILE_PX * TILE_MPP) ** 2
 GROWTH_MM2 = (0.0625, 0.25, 1.0, 4.0, 10.0)
+OTHER_FUNCTIONS = ("bfloat16", "int8")
+"""Backends that are faster and not quite the same."""
+
 CPU = torch.device("cpu")
 Times = dict[str, float]
 Candidate = Callable[[], float]
@@ -93,12 +100,22 @@ def speed(chosen: argparse.Namespace) -> dict[str, Any]:
             run = nuguide.segment(image, TILE_MPP, model=chosen.model, out=out / str(len(found)))
             found.append(run.record["found"])
 
+        def otherwise(model: Model) -> None:
+            run = nuguide.segment(
+                image, TILE_MPP, model=model, out=out / model.backend, overwrite=True
+            )
+            nuclei_of(run.record["found"])
+
         candidates: dict[str, Candidate] = {
             "sam": released("sam"),
             "tile, plain": released("tile"),
             "tile, plain, our memory": timed(lambda: plain(tile, tokens)),
             "tile": timed(lambda: fast(tile, tokens)),
             "default": timed(default),
+            **{
+                model.backend: timed(lambda chosen=model: otherwise(chosen))
+                for model in other_functions(chosen.model)
+            },
         }
         if chosen.instanseg is not None:
             candidates |= peer(chosen, released)
@@ -116,6 +133,17 @@ def speed(chosen: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def other_functions(name: str) -> list[Model]:
+    """Return a model in the precisions that this machine computes besides float32."""
+    found = []
+    for backend in OTHER_FUNCTIONS:
+        try:
+            found.append(with_backend(load(name), backend))
+        except InputError as error:
+            print(error, file=sys.stderr)
+    return found
+
+
 def told(times: Times, mm2: float, difference: float) -> dict[str, Any]:
     """Return what the seconds of the three pipelines come to."""
     per_mm2 = (times["sam"] + times["tile, plain"]) * TILES_PER_MM2
@@ -129,6 +157,14 @@ def told(times: Times, mm2: float, difference: float) -> dict[str, Any]:
         | {
             "plain_our_memory_s": round(ours, 4),
             "ratio_our_memory": round(ours / times["tile"], 2),
+        },
+        "default_otherwise": {
+            backend: {
+                "s_per_mm2": round(times[backend] / mm2, 3),
+                "ratio": round(per_mm2 / (times[backend] / mm2), 1),
+            }
+            for backend in OTHER_FUNCTIONS
+            if backend in times
         },
         "sam_encoder_s": round(times["sam"], 3),
         "default_mm2": round(mm2, 4),

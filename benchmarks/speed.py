@@ -36,6 +36,15 @@ def table(found: dict[str, Any]) -> str:
             f"{found['default_s_per_mm2']:.1f}",
             f"{found['ratio']:.0f}",
         ],
+        *(
+            [
+                f"the published pipeline, and `default` with `--backend {backend}`, s/mm2",
+                f"{found['released_s_per_mm2']:,.0f}",
+                f"{each['s_per_mm2']:.1f}",
+                f"{each['ratio']:.0f}",
+            ]
+            for backend, each in found["default_otherwise"].items()
+        ),
         [
             "the published network (width 32) in its plain form, and here, s a tile of 256 px",
             f"{tile['plain_s']:.2f}",
