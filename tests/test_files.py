@@ -3,9 +3,10 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from nuguide.errors import OutputError
-from nuguide.files import make_folder, replacing, replacing_folder
+from nuguide.files import held, make_folder, replacing, replacing_folder
 
 
 def test_a_good_end_replaces_the_file(tmp_path: Path) -> None:
@@ -154,3 +155,19 @@ def test_a_folder_that_cannot_be_brought_back_is_kept_beside(
         (aside / "new").mkdir()
     (kept,) = tmp_path.iterdir()
     assert [entry.name for entry in kept.iterdir()] == ["old"]
+
+
+def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held(lock), pytest.raises(Timeout), held(lock, timeout_s=0.0):
+        pass
+    with held(lock, timeout_s=0.0):
+        pass
+
+
+def test_a_file_that_cannot_be_held_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"cannot be written \(Is a directory\).*; elsewhere"),
+        held(tmp_path, "elsewhere"),
+    ):
+        pass

@@ -95,6 +95,41 @@ def make_folder(folder: Path, advice: str = ADVICE) -> None:
         raise unwritable(folder, fault, advice) from fault
 
 
+@contextmanager
+def held(lock: Path, advice: str = ADVICE, timeout_s: float = -1.0) -> Iterator[None]:
+    """Hold a file against other processes that hold it; it is given back however this one dies.
+
+    Parameters
+    ----------
+    lock : Path
+        In a folder that exists; made if absent.
+    advice : str
+        What to do if it cannot be written, for the error message.
+    timeout_s : float
+        How long to wait for another process, s; below 0 as long as it takes.
+
+    Raises
+    ------
+    filelock.Timeout
+        If another process holds it all that time.
+    OutputError
+        If it cannot be written.
+    """
+    from filelock import FileLock, Timeout  # not there on a lent GPU machine, nor needed
+
+    file = FileLock(lock, timeout=timeout_s)
+    try:
+        file.acquire()
+    except Timeout:
+        raise  # an OSError, too
+    except OSError as fault:
+        raise unwritable(lock, fault, advice) from fault
+    try:
+        yield
+    finally:
+        file.release()
+
+
 def unwritable(path: Path, fault: Exception, advice: str = ADVICE) -> OutputError:
     """Word why a place cannot be written."""
     reason = getattr(fault, "strerror", None) or fault

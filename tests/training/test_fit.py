@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -532,6 +533,25 @@ def test_a_folder_in_which_another_process_trains_is_refused_and_left_alone(
         other.kill()
     fit(recipe, data, run, progress=False)
     assert (run / "checkpoints/last.ckpt").is_file()
+
+
+def test_a_folder_that_cannot_be_held_is_refused(tmp_path: Path, make_segmentation, data):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(OutputError, match=r"lock cannot be written \(Is a directory\).*--out"):
+        fit(make_segmentation(steps=2), data, tmp_path, progress=False)
+
+
+def test_what_was_trained_while_this_one_waited_is_another_run(
+    tmp_path: Path, make_segmentation, data, monkeypatch
+):
+    @contextmanager
+    def after_another(out: Path) -> Iterator[None]:
+        claim(out, make_segmentation(steps=3), None)
+        yield
+
+    monkeypatch.setattr("nuguide.training.fit.alone", after_another)
+    with pytest.raises(OutputError, match=r"another recipe \(steps 3, now 2\)"):
+        fit(make_segmentation(steps=2), data, tmp_path / "run", progress=False)
 
 
 def test_ctrl_c_is_passed_on(tmp_path: Path, make_segmentation, data, dies_in_epoch):

@@ -1,13 +1,13 @@
 """A run's folder belongs to one recipe and its images."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nuguide.errors import OutputError
-from nuguide.files import make_folder, replacing
+from nuguide.files import held, make_folder, replacing
 from nuguide.training.differences import differences
 from nuguide.training.finish import recipe_of
 from nuguide.training.recipe import Recipe
@@ -19,6 +19,8 @@ LOCK_FILE = ".lock"
 
 _PATIENCE_S = 10.0
 """Loaders of crops hold the lock of a process that was killed until they notice, in seconds."""
+
+_ADVICE = "give another --out"
 
 
 def refuse_another_run(out: Path, recipe: Recipe) -> None:
@@ -66,9 +68,8 @@ def claim(out: Path, recipe: Recipe, seen: Seen | None) -> None:
     OutputError
         If the folder, made if absent, cannot be written.
     """
-    advice = "give another --out"
-    make_folder(out, advice)
-    with replacing(out / RECIPE_FILE, advice) as aside:
+    make_folder(out, _ADVICE)
+    with replacing(out / RECIPE_FILE, _ADVICE) as aside:
         aside.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
     if seen is not None:
         keep_seen(out, seen)
@@ -83,16 +84,13 @@ def alone(out: Path) -> Iterator[None]:
     OutputError
         If another process holds it, or the folder cannot be written.
     """
-    make_folder(out, "give another --out")
-    lock = FileLock(out / LOCK_FILE, timeout=_PATIENCE_S)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OutputError(
-            f"another process is training in {out}; expected one at a time; wait for it to end, "
-            "or give another --out"
-        ) from None
-    try:
+    make_folder(out, _ADVICE)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(out / LOCK_FILE, _ADVICE, _PATIENCE_S))
+        except Timeout:
+            raise OutputError(
+                f"another process is training in {out}; expected one at a time; wait for it to "
+                "end, or give another --out"
+            ) from None
         yield
-    finally:
-        lock.release()

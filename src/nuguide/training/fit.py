@@ -125,6 +125,8 @@ def fit(
     # Only now, when data, guide and network have been found good.
     with alone(out) if is_first() else nullcontext():
         if is_first():
+            refuse_another_run(out, asked)  # of a process that ended while this one waited
+            refuse_other_data(out, seen)
             claim(out, asked, seen)
         done = steps_done(out)
         with without_noise():

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nuguide.datasets.base import Split
 from nuguide.errors import InputError, OutputError
 from nuguide.evaluation.protocols import ProtocolName
 from nuguide.faults import first_fault
-from nuguide.files import make_folder, replacing
+from nuguide.files import held, make_folder, replacing
 from nuguide.guides.controls import Control
 from nuguide.models.card import Sha256, Text
 from nuguide.training.hardware import Precision
@@ -255,7 +254,7 @@ def add_row(file: Path, row: Row) -> None:
     advice = "name another file with --runs"
     make_folder(file.parent, advice)
     line = json.dumps(row.model_dump(mode="json"), allow_nan=False)
-    with FileLock(file.with_name(f".{file.name}.lock")):
+    with held(file.with_name(f".{file.name}.lock"), advice):
         before = file.read_text(encoding="utf-8") if file.exists() else ""
         # Whoever took a line out by hand may have left the last one without its end.
         gap = "" if not before or before.endswith("\n") else "\n"

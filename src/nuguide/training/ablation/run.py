@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nuguide.datasets.base import Sample, Split
 from nuguide.datasets.opening import open_dataset
@@ -18,7 +18,7 @@ from nuguide.evaluation.evaluate import evaluate
 from nuguide.evaluation.prediction import Predictor, predictor
 from nuguide.evaluation.protocols import ProtocolName
 from nuguide.evaluation.record import Scores
-from nuguide.files import make_folder
+from nuguide.files import held, make_folder
 from nuguide.guides.controls import Control
 from nuguide.models.model import Model
 from nuguide.segmentation.run import on_device, segment_array
@@ -96,7 +96,8 @@ def ablate(
         Whatever else stops a training; what was finished before it stands in ``file``.
     """
     parts = parts_of(data, split, unseen)
-    make_folder(out, "give another --out")
+    advice = "give another --out"
+    make_folder(out, advice)
     missing = _Missing(data, parts, mpp)
     rows = read_rows(file)
     left = [each for each in plan if missing(each, rows)]
@@ -105,7 +106,7 @@ def ablate(
         name = each.recipe.name
         try:
             # Given back by the system when a process dies, however it dies.
-            with FileLock(out / f".{name}.lock", timeout=0):
+            with held(out / f".{name}.lock", advice, timeout_s=0):
                 if not (still := missing(each, read_rows(file))):
                     continue
                 say(f"{name}: training")
