@@ -91,6 +91,8 @@ def test_of_equal_stems_each_keeps_its_folder_when_it_comes_alone(tmp_path: Path
 def test_a_summary_of_somebodys_own_makes_no_batch(tmp_path: Path) -> None:
     (tmp_path / "summary.csv").write_text("image,folder\na.png,a\n")
     assert names([Path("a.png")], tmp_path) == ["."]
+    with pytest.raises(OutputError, match=r"summary\.csv would be replaced"):
+        plan_batch([Path("a.png"), Path("b.png")], tmp_path)
 
 
 def test_a_folder_whose_run_was_removed_is_forgotten(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 import csv
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from nuguide.errors import InputError
 from nuguide.nuclei.positivity import Labelling
 from nuguide.segmentation.batch import Ended
-from nuguide.segmentation.batch_summary import write_summary
+from nuguide.segmentation.batch_summary import folders_in, is_foreign, read_summary, write_summary
 from nuguide.segmentation.result import Run
 
 
@@ -93,6 +96,31 @@ def test_rows_of_other_images_stay_while_their_folders_do(tmp_path: Path) -> Non
     assert [rows["a.png"][f"nuclei_{kind}"] for kind in ("round", "flat")] == ["3", ""]
     assert [rows["b.png"][f"nuclei_{kind}"] for kind in ("round", "flat")] == ["", "2"]
     assert rows["bad.png"]["error"] == "bad.png is damaged"
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "point", "encoding"),
+    [(",", ".", "utf-8-sig"), (";", ",", "cp1252"), ("\t", ".", "utf-8")],
+)
+def test_a_spreadsheet_may_have_saved_the_table(
+    tmp_path: Path, delimiter: str, point: str, encoding: str
+) -> None:
+    path, names = tmp_path / "summary.csv", ("Möhre, 1,5", "..b")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.toml").touch()
+    ended = [Ended(Path(f"{name}.png"), run(name, {"round": 3}, 0.5)) for name in names]
+    write_summary(ended, path)
+    with path.open(newline="", encoding="utf-8") as file:
+        before = list(csv.DictReader(file))
+    with path.open("w", newline="", encoding=encoding) as file:
+        table = csv.writer(file, delimiter=delimiter)
+        table.writerow(before[0])
+        for row in before:
+            table.writerow([re.sub(r"^(\d+)\.", rf"\1{point}", text) for text in row.values()])
+    assert read_summary(path) == before
+    assert folders_in(tmp_path) == {Path(f"{name}.png").resolve(): name for name in names}
+    assert not is_foreign(path)
 
 
 def test_a_table_of_somebodys_own_is_not_read(tmp_path: Path) -> None:

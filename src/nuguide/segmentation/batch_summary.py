@@ -1,6 +1,8 @@
 """One table over the images in a folder: what was found in each, a row each."""
 
 import csv
+import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,11 @@ COLUMNS = (
 """Before ``error`` there are also ``nuclei_<type>`` for each type that a model tells apart; and,
 where positive nuclei were asked for, ``positive_percent``, ``h_score`` and
 ``positive_percent_<type>``."""
+
+_WORDS = ("image", "folder", "mpp_source", "error")
+"""Columns of no numbers."""
+
+_DECIMAL = re.compile(r"^(-?\d+),(\d+)$")
 
 Row = dict[str, str]
 """What the table says of an image, by column."""
@@ -74,22 +81,54 @@ def write_summary(ended: Sequence[Ended], path: Path) -> None:
 def read_summary(path: Path) -> list[Row]:
     """Read a table that ``write_summary`` wrote, less the runs that lie beside it no more.
 
-    Empty if it cannot be read or is somebody's own.
+    A spreadsheet may have saved it since. Empty if it cannot be read or is somebody's own.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file, restkey="", restval="")
-            if not {*COLUMNS} <= {*(table.fieldnames or ())}:
-                return []
-            rows = [{name: row[name] for name in table.fieldnames or ()} for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
+    rows = _read(path) or []
     return [row for row in rows if not row["folder"] or is_run(path.parent / folder_name(row))]
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file lies there that is no table of ``write_summary``'s."""
+    return path.exists() and _read(path) is None
+
+
+def _read(path: Path) -> list[Row] | None:
+    """Read a table with whatever sign between columns; None if it cannot be or is another."""
+    try:
+        lines = io.StringIO(_decoded(path.read_bytes()), newline="")
+        delimiter = max(",;\t", key=lines.readline().count)
+        lines.seek(0)
+        table = csv.DictReader(lines, restkey="", restval="", delimiter=delimiter)
+        names = table.fieldnames or ()
+        if not {*COLUMNS} <= {*names}:
+            return None
+        rows = [{name: row[name] for name in names} for row in table]
+    except (OSError, csv.Error):
+        return None
+    if delimiter == ",":
+        return rows
+    # Where something else divides columns, a comma may divide numbers.
+    return [
+        {
+            name: text if name in _WORDS else _DECIMAL.sub(r"\1.\2", text)
+            for name, text in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _decoded(content: bytes) -> str:
+    """Decode a text as it was written, or as a spreadsheet on Windows writes it."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def folder_name(row: Mapping[str, Any]) -> str:
     """Return the name of an image's own folder, which lies beside the table wherever that is."""
-    return Path(row.get("folder", "")).name.removeprefix("..")
+    name = Path(row.get("folder", "")).name
+    return "" if name == ".." else name
 
 
 def folders_in(out: Path) -> dict[Path, str]:
