@@ -95,6 +95,13 @@ def test_a_summary_of_somebodys_own_makes_no_batch(tmp_path: Path) -> None:
         plan_batch([Path("a.png"), Path("b.png")], tmp_path)
 
 
+def test_a_page_of_somebodys_own_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "summary.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"summary\.html would be replaced"):
+        plan_batch([Path("a.png"), Path("b.png")], tmp_path)
+    assert (tmp_path / "summary.html").read_text() == "mine"
+
+
 def test_a_folder_whose_run_was_removed_is_forgotten(tmp_path: Path) -> None:
     out, images = tmp_path / "out", [Path("x/a.png"), Path("y/a.png")]
     segmented(images, out)

@@ -9,7 +9,7 @@ import pytest
 from nuguide.errors import InputError
 from nuguide.nuclei.positivity import Labelling
 from nuguide.segmentation.batch import Ended
-from nuguide.segmentation.batch_summary import folders_in, is_foreign, read_summary, write_summary
+from nuguide.segmentation.batch_summary import folders_in, in_the_way, read_summary, write_summary
 from nuguide.segmentation.result import Run
 
 
@@ -120,7 +120,7 @@ def test_a_spreadsheet_may_have_saved_the_table(
             table.writerow([re.sub(r"^(\d+)\.", rf"\1{point}", text) for text in row.values()])
     assert read_summary(path) == before
     assert folders_in(tmp_path) == {Path(f"{name}.png").resolve(): name for name in names}
-    assert not is_foreign(path)
+    assert in_the_way(path.parent) is None
 
 
 def test_a_table_of_somebodys_own_is_not_read(tmp_path: Path) -> None:

@@ -38,16 +38,10 @@ class SpeedColumn(ProgressColumn):
 @contextmanager
 def shown_progress() -> "Iterator[Callable[[State], None]]":
     """Show a bar for each image under way where somebody looks, and say why one is done again."""
-    console = Console(stderr=True)
     bars: dict[Path, TaskID] = {}
-    with Progress(
+    with _progress(
         *("{task.description}", BarColumn(), MofNCompleteColumn(), "regions"),
         *("{task.fields[nuclei]:,} nuclei", SpeedColumn(), TimeRemainingColumn()),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        # What is printed for a pipe must not go where the bar is.
-        redirect_stdout=sys.stdout.isatty(),
     ) as progress:
 
         def show(state: "State") -> None:
@@ -68,11 +62,18 @@ def shown_progress() -> "Iterator[Callable[[State], None]]":
 
 def watched(things: Sequence[T], what: str) -> Iterator[T]:
     """Hand out things one by one, with a bar where somebody looks."""
+    with _progress() as progress:
+        yield from progress.track(things, description=what)
+
+
+def _progress(*columns: str | ProgressColumn) -> Progress:
+    """Make bars of these columns, or the usual ones, that are drawn where somebody looks alone."""
     console = Console(stderr=True)
-    with Progress(
+    return Progress(
+        *columns,
         console=console,
         transient=True,
         disable=not console.is_terminal,
+        # What is printed for a pipe must not go where the bar is.
         redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        yield from progress.track(things, description=what)
+    )

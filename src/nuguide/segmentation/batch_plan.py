@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nuguide.errors import OutputError
 from nuguide.files import unwritable
-from nuguide.segmentation.batch_summary import PAGE_FILE, SUMMARY_FILE, folders_in, is_foreign
+from nuguide.segmentation.batch_summary import PAGE_FILE, SUMMARY_FILE, folders_in, in_the_way
 from nuguide.segmentation.ledger import is_run
 from nuguide.segmentation.place import check_place
 
@@ -23,7 +23,7 @@ def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     OutputError
         If ``out`` cannot be looked into, writing there would spoil an image, see
         ``nuguide.segmentation.place``, or several are given and it is the run of one image, or
-        holds another's ``summary.csv``.
+        holds another's ``summary.csv`` or ``summary.html``.
 
     Examples
     --------
@@ -39,11 +39,11 @@ def plan_batch(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             f"{out} holds the run of one image; expected an empty folder, or one of several images "
             f"({len(images)} were given); name another, or move that run into a folder of its own"
         )
-    elif is_foreign(out / SUMMARY_FILE):
+    elif foreign := in_the_way(out):
         raise OutputError(
-            f"{out / SUMMARY_FILE} would be replaced, and is no table of nuguide's, or not any "
-            "more; expected none, or one with the columns that it was written with; name another "
-            "folder, or move that file away"
+            f"{foreign} would be replaced, and is none of nuguide's, or not any more; expected "
+            "none, or a table with the columns that it was written with; name another folder, or "
+            "move that file away"
         )
     else:
         kept = {image: before[path] for image in images if (path := image.resolve()) in before}

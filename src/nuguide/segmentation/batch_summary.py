@@ -87,9 +87,12 @@ def read_summary(path: Path) -> list[Row]:
     return [row for row in rows if not row["folder"] or is_run(path.parent / folder_name(row))]
 
 
-def is_foreign(path: Path) -> bool:
-    """Tell whether a file lies there that is no table of ``write_summary``'s."""
-    return path.exists() and _read(path) is None
+def in_the_way(out: Path) -> Path | None:
+    """Return the file that would be replaced though it is none of nuguide's; None if none would."""
+    table, page = out / SUMMARY_FILE, out / PAGE_FILE
+    if not table.exists():
+        return page if page.exists() else None
+    return table if _read(table) is None else None
 
 
 def _read(path: Path) -> list[Row] | None:
