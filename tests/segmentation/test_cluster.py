@@ -1,6 +1,7 @@
 """The same nuclei from workers, and from those that are left when one dies."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -230,9 +231,11 @@ def test_no_worker_is_no_cluster() -> None:
         pass
 
 
-def test_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])  # of the latter Dask's configuration tells none
+def test_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setattr("nuguide.segmentation.cluster._PATIENCE", "0.2s")
-    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"), connected("tcp://127.0.0.1:9"):
+    address = f"{scheme}://127.0.0.1:9"
+    with pytest.raises(InputError, match=re.escape(address)), connected(address):
         pass
 
 

@@ -240,7 +240,8 @@ def connected(address: str) -> Iterator[Client]:
     try:
         client = Client(address, timeout=_PATIENCE)
         client.wait_for_workers(1, timeout=_PATIENCE)
-    except (OSError, ValueError, TimeoutError) as error:
+    # A TypeError: encryption that Dask's configuration says nothing of, or a scheme of the past.
+    except (OSError, ValueError, TypeError, TimeoutError) as error:
         raise InputError(
             f"no cluster with a worker at {address} ({' '.join(str(error).split())}); expected "
             "the address of a Dask scheduler such as tcp://host:8786; start one"
