@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -227,8 +228,9 @@ def test_nothing_is_written_among_the_images(run: Run, picture: Path) -> None:
     assert sorted(picture.parent.iterdir()) == before
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_batch_leaves_the_table_of_what_is_done(
-    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
 ) -> None:
     other, out = tmp_path / "other.png", tmp_path / "out"
     other.write_bytes(picture.read_bytes())
@@ -239,7 +241,7 @@ def test_an_interrupted_batch_leaves_the_table_of_what_is_done(
         def interrupt(image: Path, done: Done) -> None:
             told.append(image)
             if len(told) == 2:
-                raise KeyboardInterrupt
+                signal.raise_signal(sent)
 
         patch.setattr("nuguide.cli.segment.tell", interrupt)
         assert run(*asked).code == 130

@@ -175,6 +175,7 @@ def segment(
     are missing, or are asked for now, are made from the nuclei found before.
     """
     from nuguide.backends.registry import with_backend
+    from nuguide.cli.ending import ended_like_ctrl_c
     from nuguide.cli.progress import shown_progress, watched
     from nuguide.models.decoding_choice import asked_decoding, with_decoding
     from nuguide.models.licence import require_commercial_use
@@ -207,6 +208,7 @@ def segment(
     loaded = with_backend(loaded, backend, device)
     side_by_side = [folder for _, folder in pairs] != [out]
     with (
+        ended_like_ctrl_c(),
         _engine(loaded, model, device, memory, workers, scheduler) as engine,
         shown_progress() as progress,
     ):
