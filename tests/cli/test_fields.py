@@ -62,7 +62,8 @@ def test_what_is_there_stays_and_what_is_missing_is_drawn(run: Run, copied: Path
     asked = ("fields", copied, "-o", out, "--side", 80, "--empty")
     assert run(*asked)[0] == 0
     drawn = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert set(drawn) == {"a.geojson", "b.geojson"}
+    ends = ("geojson", "fields.json")
+    assert set(drawn) == {f"{slide}.{end}" for slide in "ab" for end in ends}
     kinds = {
         each["properties"]["classification"]["name"]
         for each in json.loads(drawn["a.geojson"])["features"]

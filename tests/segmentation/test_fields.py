@@ -21,29 +21,30 @@ def slide(tissue) -> Slide:
 
 def test_fields_lie_inside_and_apart_and_are_the_same_again(slide: Slide) -> None:
     drawn = draw_fields(slide, Area(), Wanted(5, 50.0))
-    assert len(drawn.boxes) == 5
-    assert {(box.height, box.width) for box in drawn.boxes} == {(100, 100)}
-    assert drawn.candidates in range(3 * 5, 4 * 6 + 1)
-    for box in drawn.boxes:
+    assert len(drawn.fields) == 5
+    assert {(box.height, box.width) for box in drawn.fields} == {(100, 100)}
+    assert drawn.squares.size in range(3 * 5, 4 * 6 + 1)
+    for box in drawn.fields:
         assert 0 <= box.y <= 400 - 100
         assert 0 <= box.x <= 600 - 100
-    squares = [outline_of(box) for box in drawn.boxes]
+    squares = [outline_of(box) for box in drawn.fields]
     assert shapely.area(shapely.union_all(squares)) == 5 * 100 * 100
-    assert list(drawn.boxes) == sorted(drawn.boxes, key=lambda box: (box.y, box.x))
-    assert draw_fields(slide, Area(), Wanted(5, 50.0)) == drawn
-    assert draw_fields(slide, Area(), Wanted(5, 50.0, seed=1)) != drawn
+    assert list(drawn.fields) == sorted(drawn.fields, key=lambda box: (box.y, box.x))
+    assert draw_fields(slide, Area(), Wanted(5, 50.0)).fields == drawn.fields
+    assert draw_fields(slide, Area(), Wanted(5, 50.0, seed=1)).fields != drawn.fields
 
 
 def test_another_image_has_other_fields(slide: Slide, tissue) -> None:
     other = from_array(np.flipud(tissue).copy(), 0.5)
     wanted = Wanted(3, 50.0)
-    assert draw_fields(slide, Area(), wanted) != draw_fields(other, Area(), wanted)
+    drawn = draw_fields(slide, Area(), wanted).fields
+    assert draw_fields(other, Area(), wanted).fields != drawn
 
 
 def test_each_place_is_as_likely_as_any_other(slide: Slide) -> None:
     hits = np.zeros((400, 600))
     for seed in range(400):
-        for box in draw_fields(slide, Area(), Wanted(2, 50.0, seed)).boxes:
+        for box in draw_fields(slide, Area(), Wanted(2, 50.0, seed)).fields:
             hits[box.y : box.y + box.height, box.x : box.x + box.width] += 1
     inner = hits[100:300, 100:500]
     blocks = inner.reshape(4, 50, 8, 50).mean((1, 3))
@@ -56,7 +57,7 @@ def test_fields_are_drawn_of_tissue_alone(slide: Slide) -> None:
     mask[:, 19:] = True  # the right half, at 8 um/px
     area = Area(Tissue(mask, 8.0, 0.05), searched=True)
     for seed in range(20):
-        for box in draw_fields(slide, area, Wanted(4, 50.0, seed)).boxes:
+        for box in draw_fields(slide, area, Wanted(4, 50.0, seed)).fields:
             assert box.x + box.width / 2 >= 300 - 8
     with pytest.raises(InputError, match="no square of 50 um of which half is tissue"):
         draw_fields(slide, Area(Tissue(~mask & mask, 8.0, 0.05)), Wanted(4, 50.0))
@@ -64,9 +65,9 @@ def test_fields_are_drawn_of_tissue_alone(slide: Slide) -> None:
 
 def test_there_are_no_more_fields_than_fit_and_a_small_image_is_one(slide: Slide) -> None:
     drawn = draw_fields(slide, Area(), Wanted(100, 100.0))
-    assert len(drawn.boxes) == drawn.candidates <= 6
+    assert len(drawn.fields) == drawn.squares.size <= 6
     whole = draw_fields(slide, Area(), Wanted(3, 400.0))
-    assert whole.boxes == (Box(0, 0, 400, 600),)
+    assert whole.fields == (Box(0, 0, 400, 600),)
 
 
 @pytest.mark.parametrize("side", [0.0, 15.0, 3000.0, float("nan")])

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-UNBOUNDED = 1000
-"""Columns of a file or pipe: no table is cut to fit."""
+from nuguide.cli.told import UNBOUNDED
 
 
 def compare(

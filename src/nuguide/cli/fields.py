@@ -122,22 +122,25 @@ def _draw(
     empty: bool,
 ) -> str:
     """Draw the fields of an image, write them, and say what was drawn."""
+    from nuguide.datasets.frame import frame_path, write_frame
     from nuguide.export.fields import write_fields
     from nuguide.segmentation.area import find_area
     from nuguide.segmentation.estimate import open_scaled
     from nuguide.segmentation.fields import draw_fields, nuclei_in, outline_of
 
     with open_scaled(image, mpp, model) as slide:
-        drawn = draw_fields(slide, find_area(slide, where), wanted)
-        nuclei = [] if empty else nuclei_in(slide, drawn.boxes, model)
+        frame = draw_fields(slide, find_area(slide, where), wanted)
+        nuclei = [] if empty else nuclei_in(slide, frame.fields, model)
+        # First, since where the GeoJSON lies nothing is drawn again.
+        write_frame(frame, frame_path(target.parent, image))
         write_fields(
-            [outline_of(box) for box in drawn.boxes],
+            [outline_of(box) for box in frame.fields],
             [(nucleus.outline, nucleus.kind) for nucleus in nuclei],
             target,
             model.card.types,
         )
         warnings = "".join(f"; warning: {warning}" for warning in slide.warnings)
-    n = len(drawn.boxes)
+    n = frame.drawn.size
     few = f" (fewer than {wanted.number})" if n < wanted.number else ""
     found = "" if empty else f", {len(nuclei):,} nuclei"
-    return f"{n} of {drawn.candidates:,} fields of {wanted.side_um:g} um{few}{found}{warnings}"
+    return f"{n} of {frame.squares.size:,} fields of {wanted.side_um:g} um{few}{found}{warnings}"

@@ -16,6 +16,7 @@ from nuguide.cli import (
     ablate,
     calibrate,
     compare,
+    count,
     data,
     evaluate,
     fields,
@@ -47,6 +48,7 @@ app.command()(segment.segment)
 app.command()(info.info)
 app.command()(selfcheck.selfcheck)
 app.command()(fields.fields)
+app.command()(count.count)
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(reproduce.reproduce)

@@ -1,4 +1,4 @@
-"""What `nuguide segment` says of an image: to a person, and to a script."""
+"""What commands say: to a person, and to a script."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from nuguide.nuclei.positivity import Labelling
     from nuguide.segmentation.batch import Ended
     from nuguide.segmentation.result import Run
+
+UNBOUNDED = 1000
+"""Columns of a file or pipe: no table is cut to fit."""
 
 FILES = {
     "nuclei.geojson.gz": "detections: drop it on QuPath's viewer",

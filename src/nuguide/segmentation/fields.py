@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from nuguide.datasets.frame import Frame
 from nuguide.errors import InputError
 from nuguide.models.model import Model
 from nuguide.segmentation.area import Area
@@ -58,22 +59,6 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The fields that were drawn of an image.
-
-    Attributes
-    ----------
-    boxes : tuple of Box
-        Full-resolution px, from the top down.
-    candidates : int
-        Fields of which each had the same chance.
-    """
-
-    boxes: tuple[Box, ...]
-    candidates: int
-
-
-@dataclass(frozen=True)
 class Nucleus:
     """A nucleus in a field or across its border.
 
@@ -89,7 +74,7 @@ class Nucleus:
     kind: str | None
 
 
-def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Drawn:
+def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Frame:
     """Draw squares of tissue, each as likely as any other.
 
     A grid of squares is laid over the image from a random corner. Those of which ``LEAST_TISSUE``
@@ -104,6 +89,11 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Drawn:
     wanted : Wanted
         How many, how large.
 
+    Returns
+    -------
+    Frame
+        The fields, and the squares that they were drawn from.
+
     Raises
     ------
     InputError
@@ -117,17 +107,29 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Drawn:
         for own, length in zip((height, width), slide.shape, strict=True)
     )
     cells = [Box(int(y), int(x), height, width) for y in rows for x in columns]
+    shares = np.ones(len(cells))
     if area.mask is not None:
         shares = area.mask.shares(cells, slide.mpp)
-        cells = [cell for cell, share in zip(cells, shares, strict=True) if share >= LEAST_TISSUE]
-    if not cells:
+    squares = np.flatnonzero(shares >= LEAST_TISSUE)
+    if not squares.size:
         raise InputError(
             f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue; "
             "expected one at least; try a smaller --side, a lower --tissue-threshold or "
             "--no-tissue"
         )
-    picked = generator.choice(len(cells), min(wanted.number, len(cells)), replace=False)
-    return Drawn(tuple(cells[i] for i in sorted(picked)), len(cells))
+    picked = generator.choice(squares.size, min(wanted.number, squares.size), replace=False)
+    return Frame(
+        image=slide.name,
+        image_sha256=slide.sha256,
+        mpp=slide.mpp,
+        seed=wanted.seed,
+        origin_px=(int(rows[0]), int(columns[0])),
+        size_px=(height, width),
+        grid=(len(rows), len(columns)),
+        squares=squares,
+        drawn=squares[np.sort(picked)],
+        tissue_mm2=float(shares[squares].sum()) * height * width * slide.mpp**2 / 1e6,
+    )
 
 
 def nuclei_in(slide: Slide, fields: Sequence[Box], model: Model) -> list[Nucleus]:

@@ -1,0 +1,218 @@
+"""Nuclei of whole slides, counted by a run and corrected by fields that a person annotated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from nuguide.datasets.frame import ENDING, Frame, read_frame
+from nuguide.datasets.qupath_geojson import Drawn, read_drawn
+from nuguide.datasets.qupath_samples import IGNORE, REGION
+from nuguide.errors import DataSetError, InputError
+from nuguide.evaluation.points import ALL, Points, drawn_points, found_by, polygon_of
+from nuguide.evaluation.sampling import Stratum
+from nuguide.nuclei.positivity import NEGATIVE, POSITIVE
+from nuguide.segmentation.record import RUN_FILE
+from nuguide.segmentation.result import Run
+
+_NEAR_PX = 1.0
+"""How far an area may have moved on its way through QuPath."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """A slide whose nuclei a run counted, and some of whose squares a person annotated.
+
+    Attributes
+    ----------
+    name : str
+        Of the slide.
+    frame : Frame
+        Its squares.
+    run : Run
+        The run.
+    found : Points
+        The run's nuclei.
+    annotated : Points
+        The person's.
+    vague : shapely geometry
+        Where nobody could tell, full-resolution px (x, y).
+    """
+
+    name: str
+    frame: Frame
+    run: Run
+    found: Points
+    annotated: Points
+    vague: object
+
+    def stratum(self, kinds: Sequence[str]) -> Stratum:
+        """Count the nuclei of each kind, in all squares and in those that were drawn.
+
+        A nucleus belongs to the square that its centroid lies in. In a drawn square neither side
+        counts where nobody could tell.
+        """
+        found, outside = self._counted(self.found, kinds)
+        annotated, _ = self._counted(self.annotated, kinds)
+        everywhere = outside + found.sum(axis=0)
+        return Stratum(self.frame.squares.size, everywhere, found, annotated)
+
+    def beyond(self) -> int:
+        """Return how many nuclei the run found outside of all squares."""
+        return int((self.frame.square_of(self.found.y, self.found.x) < 0).sum())
+
+    def _counted(
+        self, nuclei: Points, kinds: Sequence[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Count in each drawn square, (n, k), and in all the others together, (k,)."""
+        square = self.frame.square_of(nuclei.y, nuclei.x)
+        drawn = np.isin(square, self.frame.drawn)
+        told = drawn & ~shapely.contains_xy(self.vague, nuclei.x, nuclei.y)
+        field = np.searchsorted(self.frame.drawn, square[told])
+        members = [nuclei.of(kind) for kind in kinds]
+        n = self.frame.drawn.size
+        inside = [np.bincount(field[each[told]], minlength=n) for each in members]
+        others = (square >= 0) & ~drawn
+        return (
+            np.stack(inside, axis=1).astype(np.float64),
+            np.array([(each & others).sum() for each in members], np.float64),
+        )
+
+
+def open_slides(out: Path, annotations: Path) -> list[Slide]:
+    """Pair each slide's fields with its run, by the digest of the slide.
+
+    Parameters
+    ----------
+    out : Path
+        A run folder, or one that holds some at any depth.
+    annotations : Path
+        Holds ``<slide>.geojson`` and what ``nuguide fields`` wrote beside it.
+
+    Raises
+    ------
+    DataSetError
+        If there are no fields, or an annotation is missing, damaged or incomplete.
+    InputError
+        If a slide has no run, or several.
+    OutputError
+        If a run's record cannot be read.
+    """
+    frames = sorted(annotations.glob(f"*{ENDING}"))
+    if not frames:
+        raise DataSetError(
+            f"{annotations} holds no file that ends in {ENDING}; expected the folder that nuguide "
+            "fields wrote to; give that one"
+        )
+    runs = _runs_in(out)
+    return [_opened(read_frame(path), path, runs, out) for path in frames]
+
+
+def kinds_of(slides: Sequence[Slide]) -> list[str]:
+    """List what the person told apart: ``ALL``, then ``Positive``, then types by name.
+
+    Raises
+    ------
+    DataSetError
+        If some nuclei in the fields have a positivity or a type, and others have none.
+    """
+    kinds = [ALL]
+    for values in ("positivity", "types"):
+        known = {slide.name: _known(slide, values) for slide in slides}
+        names = set(np.concatenate(list(known.values())).tolist())
+        if "" in names and names != {""}:
+            some = [name for name, each in known.items() if (each == "").any()]
+            without = sum(int((each == "").sum()) for each in known.values())
+            what = f"is {NEGATIVE} or {POSITIVE}" if values == "positivity" else "has a type"
+            raise DataSetError(
+                f"{without:,} annotated nuclei in fields of {', '.join(some[:3])} have a class "
+                f"that does not say which, while others say whether a nucleus {what}; expected "
+                "all or none to; classify them in QuPath"
+            )
+        kinds += [POSITIVE] if values == "positivity" and names - {""} else []
+        kinds += sorted(names - {""}) if values == "types" else []
+    return kinds
+
+
+def told_by_runs(slides: Sequence[Slide], kind: str) -> bool:
+    """Tell whether the runs of all slides tell a kind apart."""
+    if kind == ALL:
+        return True
+    if kind == POSITIVE:
+        return all(slide.run.labelling is not None for slide in slides)
+    return all(kind in slide.run.types for slide in slides)
+
+
+def uncorrected(slides: Sequence[Slide]) -> bool:
+    """Tell whether all fields hold just as many nuclei as were found: nobody corrected them?"""
+    strata = [slide.stratum([ALL]) for slide in slides]
+    return all(np.array_equal(each.found, each.annotated) for each in strata)
+
+
+def _known(slide: Slide, values: str) -> NDArray[np.str_]:
+    square = slide.frame.square_of(slide.annotated.y, slide.annotated.x)
+    told: NDArray[np.str_] = getattr(slide.annotated, values)
+    return told[np.isin(square, slide.frame.drawn)]
+
+
+def _runs_in(out: Path) -> Mapping[str, list[Run]]:
+    """Return the finished runs in a folder by the digest of their image."""
+    folders = [out] if (out / RUN_FILE).is_file() else [p.parent for p in out.rglob(RUN_FILE)]
+    if not folders:
+        raise InputError(
+            f"{out} holds no finished run; expected the folder that nuguide segment wrote to; "
+            "segment the slides first"
+        )
+    runs: dict[str, list[Run]] = {}
+    for folder in sorted(folders):
+        run = Run(folder, ())
+        digest = str(run.record["configuration"].get("image_sha256", ""))
+        runs.setdefault(digest, []).append(run)
+    return runs
+
+
+def _opened(frame: Frame, path: Path, runs: Mapping[str, list[Run]], out: Path) -> Slide:
+    there = runs.get(frame.image_sha256, [])
+    if len(there) != 1:
+        names = ", ".join(str(run.folder) for run in there)
+        raise InputError(
+            f"{out} holds {len(there)} finished runs of {frame.image}"
+            f"{f' ({names})' if names else ''}; expected one of the slide that fields were drawn "
+            "of; segment it, or give a folder with one run of it"
+        )
+    (run,) = there
+    drawn = read_drawn(_geojson_beside(path))
+    _check_fields(frame, drawn, path)
+    nuclei = [each for each in drawn if each.kind not in (IGNORE, REGION)]
+    vague = shapely.union_all([polygon_of(each.outline) for each in drawn if each.kind == IGNORE])
+    shapely.prepare(vague)
+    return Slide(frame.image, frame, run, found_by(run), drawn_points(nuclei), vague)
+
+
+def _geojson_beside(frame: Path) -> Path:
+    stem = frame.name.removesuffix(ENDING)
+    places = [frame.with_name(f"{stem}.geojson{packed}") for packed in ("", ".gz")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataSetError(
+        f"{places[0]} is missing; expected the annotated fields of {stem}; export them from QuPath"
+    )
+
+
+def _check_fields(frame: Frame, drawn: Sequence[Drawn], path: Path) -> None:
+    """Refuse annotations in which a field that was drawn is missing: the rest is nobody's draw."""
+    areas = [each.outline for each in drawn if each.kind == REGION and each.outline.pieces]
+    corners = np.array([[*low, *high] for low, high in (area.bounds for area in areas)])
+    for number, field in enumerate(frame.fields, start=1):
+        # An outline counts from the middle of the first pixel.
+        box = np.array([field.x, field.y, field.x + field.width, field.y + field.height]) - 0.5
+        if not (np.abs(corners.reshape(-1, 4) - box).max(axis=1) <= _NEAR_PX).any():
+            raise DataSetError(
+                f"{_geojson_beside(path)} lacks field {number} of {frame.drawn.size}, which begins "
+                f"at x {field.x}, y {field.y} px; expected all that were drawn, as they were: "
+                "fields that somebody leaves out are those that look bad; annotate it"
+            )

@@ -1,0 +1,246 @@
+"""Counts of slides for whoever reads them: one by one and together, as a table and as CSV."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from nuguide.errors import InputError
+from nuguide.evaluation.counting import Slide, kinds_of, told_by_runs, uncorrected
+from nuguide.evaluation.points import ALL
+from nuguide.evaluation.sampling import (
+    Estimate,
+    Stratum,
+    estimated_share,
+    estimated_total,
+    total_of_fields_alone,
+)
+from nuguide.files import replacing
+
+TOGETHER = "all"
+"""What stands in place of a slide's name where all slides are meant."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Nuclei of a kind on a slide, or on all slides together.
+
+    Attributes
+    ----------
+    name : str
+        Of the slide, or ``TOGETHER``.
+    kind : str
+        ``nuclei``, ``Positive`` or a type.
+    fields, squares : int
+        Annotated, and the squares that they were drawn from.
+    tissue_mm2 : float
+        Area of tissue in these squares, mm2.
+    found : int or None
+        By the run, in all squares; None where it does not tell the kind.
+    found_in_fields : int or None
+        By the run, in the fields.
+    annotated : int
+        By the person, in the fields.
+    total : Estimate
+        Of nuclei in all squares, by the run and the fields.
+    fields_alone : Estimate
+        Of the same, as if there were no run.
+    share : Estimate
+        Of the kind in all nuclei, 0 to 1.
+    """
+
+    name: str
+    kind: str
+    fields: int
+    squares: int
+    tissue_mm2: float
+    found: int | None
+    found_in_fields: int | None
+    annotated: int
+    total: Estimate
+    fields_alone: Estimate
+    share: Estimate
+
+    @property
+    def worth(self) -> float:
+        """How many times as many fields would be needed without the run, about; inf if any are."""
+        if self.total.variance > 0:
+            return self.fields_alone.variance / self.total.variance
+        return float("inf")
+
+
+def counts_of(slides: Sequence[Slide]) -> list[Count]:
+    """Estimate the nuclei of each kind, of each slide and of all together.
+
+    Raises
+    ------
+    InputError
+        If a slide has a single field of several squares, which tells nothing of how they differ.
+    DataSetError
+        If some annotated nuclei tell what others do not.
+    """
+    kinds = kinds_of(slides)
+    told = [told_by_runs(slides, kind) for kind in kinds]
+    strata = [slide.stratum(kinds) for slide in slides]
+    for slide, stratum in zip(slides, strata, strict=True):
+        if stratum.fields < min(2, stratum.squares):
+            raise InputError(
+                f"{slide.name} has {stratum.fields} field of {stratum.squares:,} squares; expected "
+                "two at least, since one tells nothing of how they differ; draw fields anew with a "
+                "greater --number"
+            )
+    groups = [([slide], [stratum]) for slide, stratum in zip(slides, strata, strict=True)]
+    if len(slides) > 1:
+        groups.append((list(slides), strata))
+    return [
+        _count(members, parts, number, kind, told[number])
+        for number, kind in enumerate(kinds)
+        for members, parts in groups
+    ]
+
+
+def _count(
+    slides: Sequence[Slide], strata: Sequence[Stratum], number: int, kind: str, told: bool
+) -> Count:
+    return Count(
+        name=slides[0].name if len(slides) == 1 else TOGETHER,
+        kind=kind,
+        fields=sum(each.fields for each in strata),
+        squares=sum(each.squares for each in strata),
+        tissue_mm2=sum(slide.frame.tissue_mm2 for slide in slides),
+        found=round(sum(each.everywhere[number] for each in strata)) if told else None,
+        found_in_fields=round(sum(each.found[:, number].sum() for each in strata))
+        if told
+        else None,
+        annotated=round(sum(each.annotated[:, number].sum() for each in strata)),
+        total=estimated_total(strata, number, told=told),
+        fields_alone=total_of_fields_alone(strata, number),
+        share=estimated_share(strata, number, told=told),
+    )
+
+
+def total_table(counts: Sequence[Count]) -> Table:
+    """Return a table of all nuclei, a row for each slide."""
+    table = _table("slide", "fields", "found / annotated", "found", "estimated", "95 % interval")
+    for each in counts:
+        if each.kind == ALL:
+            table.add_row(
+                each.name,
+                f"{each.fields:,} of {each.squares:,}",
+                f"{each.found_in_fields:,} / {each.annotated:,}",
+                f"{each.found:,}",
+                f"{each.total.value:,.0f}",
+                f"{each.total.low:,.0f} to {each.total.high:,.0f}",
+            )
+    return table
+
+
+def rate_table(counts: Sequence[Count]) -> Table:
+    """Return a table of nuclei per mm2, and of the share of each kind that was told apart."""
+    table = _table("slide", "", "found", "estimated", "95 % interval")
+    whole = {each.name: each for each in counts if each.kind == ALL}
+    for name, each in whole.items():
+        scale = 1 / each.tissue_mm2 if each.tissue_mm2 else float("nan")
+        values = (each.found or 0, each.total.value, each.total.low, each.total.high)
+        found, value, low, high = (f"{number * scale:,.0f}" for number in values)
+        table.add_row(name, "nuclei per mm2", found, value, f"{low} to {high}")
+    for each in counts:
+        if each.kind != ALL:
+            found = _percent(_over(each.found, whole[each.name].found))
+            value, low, high = map(_percent, (each.share.value, each.share.low, each.share.high))
+            table.add_row(each.name, f"{each.kind}, % of nuclei", found, value, f"{low} to {high}")
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        words = heading in ("slide", "")
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+def _over(part: int | None, whole: int | None) -> float:
+    return part / whole if part is not None and whole else float("nan")
+
+
+def _percent(share: float) -> str:
+    return "-" if share != share else f"{100 * share:.1f}"
+
+
+def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]:
+    """Return what a reader of the tables must know, a line each."""
+    whole = [each for each in counts if each.kind == ALL][-1]
+    lines = [
+        "found / annotated: in the fields; found, estimated: in all squares that they were drawn "
+        "from; per mm2: of the tissue in these",
+        "estimated: found, times annotated over found in the fields; a nucleus lies where its "
+        "centroid does",
+    ]
+    if whole.total.variance > 0:
+        alone = whole.fields_alone
+        lines.append(
+            f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
+            f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
+        )
+    if (beyond := sum(slide.beyond() for slide in slides)) and whole.found:
+        ratio = 1 + beyond / whole.found
+        ends = (whole.total.value, whole.total.low, whole.total.high)
+        value, low, high = (f"{end * ratio:,.0f}" for end in ends)
+        lines.append(
+            f"the run found {beyond:,} nuclei outside of these squares, where tissue ends, of "
+            f"which no field tells; if it errs there alike, there are {value}, {low} to {high}"
+        )
+    if uncorrected(slides):
+        lines.append(
+            "warning: every field holds just as many nuclei as were found in it; this says "
+            "something only if somebody has corrected them"
+        )
+    return lines
+
+
+def write_counts(counts: Sequence[Count], path: Path) -> None:
+    """Write all counts as CSV, a row for each kind and slide; what is not known is empty.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` cannot be written.
+    """
+    rows = [_row(each) for each in counts]
+    with (
+        replacing(path) as aside,
+        # A lone surrogate out of a file's name has no form in UTF-8.
+        aside.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _row(count: Count) -> dict[str, object]:
+    per_mm2 = 1 / count.tissue_mm2 if count.tissue_mm2 else float("nan")
+    return {
+        "image": count.name,
+        "kind": count.kind,
+        "fields": count.fields,
+        "squares": count.squares,
+        "tissue_mm2": round(count.tissue_mm2, 6),
+        "found": "" if count.found is None else count.found,
+        "found_in_fields": "" if count.found_in_fields is None else count.found_in_fields,
+        "annotated_in_fields": count.annotated,
+        **_columns("estimated", count.total, 1, 1),
+        **_columns("estimated_per_mm2", count.total, per_mm2, 2),
+        **_columns("percent_of_nuclei", count.share, 100, 3),
+        **_columns("by_fields_alone", count.fields_alone, 1, 1),
+    }
+
+
+def _columns(name: str, estimate: Estimate, scale: float, digits: int) -> dict[str, object]:
+    values = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+    return {
+        f"{name}{end}": "" if value != value or scale != scale else round(value * scale, digits)
+        for end, value in values.items()
+    }
