@@ -200,7 +200,9 @@ def counts_in_words(results: Path) -> str:
         f"{CONSEP.title} and\n{NUCLS.title}: {nuclei}; areas of the matched ones, over the true "
         f"ones: {areas}\n([intervals](docs/models.md#counts-and-sizes)). On "
         "[your own slides](docs/your-slides.md)\nsome fields, drawn at random and annotated in "
-        "QuPath, tell it.\n"
+        "QuPath, tell it, and\n[`nuguide count`](docs/your-slides.md#5-count-without-bias) corrects"
+        " the count by them: right on average\n([measured](docs/results.md"
+        "#counts-of-slides-corrected-by-fields)), though the model is not.\n"
     )
 
 

@@ -25,9 +25,9 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION = (
+ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION, COUNTING = (
     script(f"{name}.py")
-    for name in ("accuracy", "speed", "scaling", "calibration", "tokens", "precision")
+    for name in ("accuracy", "speed", "scaling", "calibration", "tokens", "precision", "counting")
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
 SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.scored]
@@ -163,6 +163,26 @@ def test_the_table_of_precision_says_what_was_measured():
         assert row["model_sha256"] == load_card(row["model"]).sha256, f"{row['model']} has changed"
     rows[0]["aji"]["difference"] += 0.01
     assert PRECISION["updated"](text, rows) != text
+
+
+def test_the_table_of_counts_says_what_was_drawn():
+    text = COUNTING["PAGE"].read_text(encoding="utf-8")
+    rows = json.loads(COUNTING["RESULTS"].read_text())
+    assert COUNTING["updated"](text, rows) == text, "run: python benchmarks/counting.py"
+    for row in rows:
+        assert row["model_sha256"] == load_card(COUNTING["MODEL"]).sha256, "the model has changed"
+    rows[0]["both_bias"] += 0.01
+    assert COUNTING["updated"](text, rows) != text
+
+
+def test_fields_drawn_of_a_slide_are_as_the_benchmark_says():
+    random = np.random.default_rng(0)
+    true = random.poisson(12, (60, 1)).astype(float)
+    row = COUNTING["of_draws"](COUNTING["Slide"](true, np.floor(true / 2)), 0, 10)
+    assert row["found"] < 0.55 * row["true"]
+    assert abs(row["both_bias"]) < 0.01
+    assert row["both_rms_error"] < row["fields_alone_rms_error"]
+    assert 0.9 < row["both_coverage"] < 0.98
 
 
 def test_a_study_costs_what_the_formula_says():
