@@ -98,5 +98,18 @@ def test_a_patient_on_two_sides_is_refused(tmp_path: Path):
             {"name": "b", "mpp": 0.5, "patient": name, "split": splits[1]},
         ]
         replicas.write_folder(tmp_path / name, "ab", rows)
-    with pytest.raises(DataSetError, match="TCGA-18-5592 has images in train and validation"):
-        open_dataset([tmp_path / "one", tmp_path / "two"])
+    both = [tmp_path / "one", tmp_path / "two"]
+    with pytest.raises(DataSetError, match="TCGA-18-5592 has images in fit and validation"):
+        open_dataset(both, "fit")
+    assert len(open_dataset(both)) == 4, "no sides, no leak"
+
+
+def test_slides_of_one_name_in_two_sets_are_two_slides(tmp_path: Path):
+    for name, splits in (("one", ("train", "validation")), ("two", ("validation", "train"))):
+        rows = [
+            {"name": each, "mpp": 0.5, "source": f"slide-{each}", "split": split}
+            for each, split in zip("ab", splits, strict=True)
+        ]
+        replicas.write_folder(tmp_path / name, "ab", rows)
+    samples = open_dataset([tmp_path / "one", tmp_path / "two"], "fit")
+    assert [sample.name for sample in samples] == ["one/a", "two/b"]

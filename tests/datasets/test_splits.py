@@ -55,6 +55,19 @@ def test_validation_drawn_from_train_leaves_test_alone():
     assert parts[10:] == ["test"] * 4
 
 
+@pytest.mark.parametrize("what", ["patient", "slide"])
+def test_what_lies_on_two_sides_divides_no_data_set(what: str):
+    key = {"patient": "patient", "slide": "source"}[what]
+    found = [
+        Entry(name, never, part, **{key: one})
+        for name, part, one in (("a", "validation", "P"), ("b", "test", "P"), ("c", "train", "Q"))
+    ]
+    for split in ("fit", "validation", "train", "test"):
+        with pytest.raises(DataSetError, match=f"{what} P has images in test and validation"):
+            select(data_set(found), split)
+    assert select(data_set(found), "all") == found
+
+
 def test_folds_balance_strata_and_keep_groups_whole():
     found = entries(*"aaaaaabbbbbb", patients="ppqqrrssttuu")
     numbers = stratified_folds(found, 3)

@@ -45,6 +45,9 @@ def test_affinity_control_groups_and_slurm_bound_the_cores(
     monkeypatch.setattr(resources, "cores_allowed", lambda: math.inf)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     assert available_cores() == 3
+    for odd in ("", "²", "4(x2)", "9" * 5000):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", odd)
+        assert available_cores() == 16
 
 
 def test_control_groups_bound_the_memory_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from skimage.measure import label as connected_parts
 
 from nuguide.datasets.base import Sample
-from nuguide.datasets.collection import DataSet, Entry, Finding, Part
+from nuguide.datasets.collection import DataSet, Finding, Part
 from nuguide.datasets.report import ImageFacts, Report
-from nuguide.datasets.splits import divide
+from nuguide.datasets.splits import divide, on_two_sides
 from nuguide.errors import DataSetError
 
 SPECK_SHARE = 0.1
@@ -156,7 +156,7 @@ def count_pieces(labels: NDArray[np.int32]) -> tuple[int, int]:
 
 def _wrong_in_whole(data: DataSet, images: list[ImageFacts]) -> Iterator[Finding]:
     yield from _duplicates(images)
-    yield from _shared(data)
+    yield from on_two_sides(data.entries, divide(data))
     if not data.entries:
         text = f"{data.root} has no image with its mask; expected at least one; add some"
         yield Finding("error", "no images", data.root.name, text)
@@ -184,30 +184,6 @@ def _duplicates(images: list[ImageFacts]) -> Iterator[Finding]:
                 "once; remove one"
             )
             yield Finding("error" if apart else "warning", "duplicate", other.name, text)
-
-
-def _shared(data: DataSet) -> Iterator[Finding]:
-    """Name the patients and slides with images on two sides."""
-    parts = divide(data)
-    for what, key in (("patient", _patient), ("slide", _source)):
-        sides: dict[str, set[Part]] = defaultdict(set)
-        for entry, part in zip(data.entries, parts, strict=True):
-            sides[key(entry)].add(part)
-        for name, held in sides.items():
-            if name and len(held) > 1:
-                text = (
-                    f"{what} {name} has images in {' and '.join(sorted(held))}; expected all on "
-                    "one side; correct the split"
-                )
-                yield Finding("error", f"{what} on two sides", name, text)
-
-
-def _patient(entry: Entry) -> str:
-    return entry.patient
-
-
-def _source(entry: Entry) -> str:
-    return entry.source
 
 
 def contact_names(data: DataSet, most: int) -> set[str]:

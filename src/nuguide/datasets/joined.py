@@ -35,7 +35,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     Raises
     ------
     DataSetError
-        If a set is given twice, or a patient has images on two sides.
+        If a set is given twice.
     """
     if len(sets) == 1:
         return sets[0]
@@ -49,14 +49,13 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     entries = [
         _renamed(
             entry,
-            f"{prefix}{entry.name}",
+            prefix,
             _OFFICIAL[part],
             keeps_types=bool(data.classes and classes),
         )
         for prefix, data in zip(prefixes(sets), sets, strict=True)
         for entry, part in zip(data.entries, divide(data), strict=True)
     ]
-    _refuse_leaks(entries)
     return DataSet(
         name="+".join(_names(sets)),
         title=", ".join(data.title for data in sets),
@@ -84,25 +83,15 @@ def _names(sets: Sequence[DataSet]) -> list[str]:
 
 
 def _renamed(
-    entry: Entry, name: str, part: Literal["train", "validation", "test"], *, keeps_types: bool
+    entry: Entry, prefix: str, part: Literal["train", "validation", "test"], *, keeps_types: bool
 ) -> Entry:
+    name = f"{prefix}{entry.name}"
     read = partial(_read, entry.read, name, keeps_types)
-    return replace(entry, name=name, part=part, read=read)
+    # A patient may be in two sets; slides of one name in two folders are two slides.
+    source = entry.source and f"{prefix}{entry.source}"
+    return replace(entry, name=name, part=part, source=source, read=read)
 
 
 def _read(read: Callable[[], Sample], name: str, keeps_types: bool) -> Sample:
     sample = read()
     return replace(sample, name=name, types=sample.types if keeps_types else None)
-
-
-def _refuse_leaks(entries: Sequence[Entry]) -> None:
-    sides: dict[str, set[str]] = {}
-    for entry in entries:
-        if entry.patient:
-            sides.setdefault(entry.patient, set()).add(entry.part)
-    for patient, parts in sides.items():
-        if len(parts) > 1:
-            raise DataSetError(
-                f"patient {patient} has images in {' and '.join(sorted(parts))} of the joined "
-                "data sets; expected all on one side; correct a split, or a name that two share"
-            )

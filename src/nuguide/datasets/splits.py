@@ -7,10 +7,10 @@ changes a split.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nuguide.datasets.base import Split
-from nuguide.datasets.collection import DataSet, Entry, Part
+from nuguide.datasets.collection import DataSet, Entry, Finding, Part
 from nuguide.errors import DataSetError
 
 VALIDATION_SHARE = 5
@@ -39,11 +39,14 @@ def select(
     Raises
     ------
     DataSetError
-        If the data set has no such fold or part.
+        If the data set has no such fold or part, or a patient or slide has images in two parts;
+        who wants ``all`` asks for no parts.
     """
     if split == "all" and fold is None:
         return list(data.entries)
     parts = divide(data, fold, folds)
+    if split != "all" and (leak := next(on_two_sides(data.entries, parts), None)):
+        raise DataSetError(leak.text)
     wanted = {
         "fit": {"fit"},
         "validation": {"validation"},
@@ -88,6 +91,21 @@ def divide(data: DataSet, fold: int | None = None, folds: int | None = None) -> 
             sides[i] = "validation" if number == 0 else "train"
     names: dict[str, Part] = {"train": "fit", "validation": "validation", "test": "test"}
     return [names[side] for side in sides]
+
+
+def on_two_sides(entries: Sequence[Entry], parts: Sequence[Part]) -> Iterator[Finding]:
+    """Name the patients and slides with images in two parts."""
+    for what in ("patient", "slide"):
+        sides: dict[str, set[Part]] = defaultdict(set)
+        for entry, part in zip(entries, parts, strict=True):
+            sides[entry.patient if what == "patient" else entry.source].add(part)
+        for name, held in sides.items():
+            if name and len(held) > 1:
+                text = (
+                    f"{what} {name} has images in {' and '.join(sorted(held))}; expected all on "
+                    "one side; correct the split, or a name that two share"
+                )
+                yield Finding("error", f"{what} on two sides", name, text)
 
 
 def _by_fold(data: DataSet, fold: int, folds: int | None) -> list[str]:

@@ -31,7 +31,7 @@ def available_cores() -> int:
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
     limits = [bound or 1, cores_allowed()]
-    if allotted.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", allotted):
         limits.append(int(allotted))
     return max(1, math.floor(min(limits)))
 
