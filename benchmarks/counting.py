@@ -125,11 +125,13 @@ def of_draws(slide: Slide, column: int, fields: int) -> dict[str, float]:
 
 def _spread(name: str, estimates: list[Estimate], truth: float) -> dict[str, float]:
     value, low, high = np.array([(e.value, e.low, e.high) for e in estimates]).T
+    told = ~np.isnan(low)  # fields that do not differ give no interval
+    covered = (low <= truth) & (truth <= high)
     return {
         f"{name}_bias": round(float(value.mean() / truth - 1), 4),
         f"{name}_rms_error": round(float(((value / truth - 1) ** 2).mean() ** 0.5), 4),
-        f"{name}_half_width": round(float(np.median(high - low)) / 2 / truth, 4),
-        f"{name}_coverage": round(float(((low <= truth) & (truth <= high)).mean()), 4),
+        f"{name}_half_width": round(float(np.median((high - low)[told])) / 2 / truth, 4),
+        f"{name}_coverage": round(float(covered[told].mean()), 4),
     }
 
 

@@ -104,6 +104,37 @@ def test_a_kind_that_the_model_does_not_tell_is_compared_with_all_nuclei() -> No
     assert 0.91 < np.mean([holds(each, share) for each in estimates]) < 0.98
 
 
+@pytest.mark.parametrize("fields", [3, 10])
+def test_where_most_squares_are_empty_intervals_are_as_wide_as_that_leaves_them(
+    fields: int,
+) -> None:
+    """Of 400 squares four in five hold nothing: what is not told is not told falsely."""
+    true, found = population(400, 5)
+    kept = np.random.default_rng(6).random((400, 1)) < 0.2
+    true, found = true * kept, found * kept
+    random = np.random.default_rng(7)
+    for estimate_of in (estimated_total, total_of_fields_alone):
+        estimates = [estimate_of([drawn(true, found, fields, random)]) for _ in range(1000)]
+        told = [each for each in estimates if not np.isnan(each.low)]
+        assert all(each.low < each.high for each in told)
+        held = sum(holds(each, true[:, 0].sum()) for each in told)
+        assert held > 0.84 * len(told), estimate_of.__name__
+
+
+def test_fields_that_do_not_differ_give_no_interval() -> None:
+    found, true = np.array([[4.0, 2.0], [6.0, 1.0]]), np.array([[4.0, 0.0], [6.0, 0.0]])
+    stratum = Stratum(10, np.array([55.0, 12.0]), found, true)
+    total = estimated_total([stratum])
+    assert (total.value, total.variance) == (55.0, 0.0)
+    assert np.isnan((total.low, total.high)).all()
+    alike = Stratum(10, np.array([700.0]), np.array([[47.0], [94.0]]), np.array([[12.0], [24.0]]))
+    assert np.isnan(estimated_total([alike]).low), "the same ratio in both, but for rounding"
+    assert estimated_share([stratum], 0) == Estimate(1.0, 1.0, 1.0, 0.0)
+    alone = total_of_fields_alone([stratum], 1)
+    assert alone.value == 0, "none was seen: that there is none anywhere is not known"
+    assert np.isnan((alone.low, alone.high)).all()
+
+
 def test_when_all_squares_are_annotated_nothing_is_left_to_guess() -> None:
     true, found = population(20, 4)
     stratum = Stratum(20, found.sum(0), found, true)
@@ -118,7 +149,7 @@ def test_when_all_squares_are_annotated_nothing_is_left_to_guess() -> None:
 def test_without_nuclei_there_are_none_and_no_share() -> None:
     nothing = Stratum(9, np.zeros(2), np.zeros((3, 2)), np.zeros((3, 2)))
     total = estimated_total([nothing])
-    assert (total.value, total.low, total.high) == (0, 0, 0)
+    assert total.value == 0
     assert np.isnan(estimated_share([nothing], 1).value)
 
 

@@ -132,7 +132,7 @@ def total_table(counts: Sequence[Count]) -> Table:
                 f"{each.found_in_fields:,} / {each.annotated:,}",
                 f"{each.found:,}",
                 f"{each.total.value:,.0f}",
-                f"{each.total.low:,.0f} to {each.total.high:,.0f}",
+                _between(*(f"{end:,.0f}" for end in (each.total.low, each.total.high))),
             )
     return table
 
@@ -145,12 +145,13 @@ def rate_table(counts: Sequence[Count]) -> Table:
         scale = 1 / each.tissue_mm2 if each.tissue_mm2 else float("nan")
         values = (each.found or 0, each.total.value, each.total.low, each.total.high)
         found, value, low, high = (f"{number * scale:,.0f}" for number in values)
-        table.add_row(name, "nuclei per mm2", found, value, f"{low} to {high}")
+        table.add_row(name, "nuclei per mm2", found, value, _between(low, high))
     for each in counts:
         if each.kind != ALL:
             found = _percent(_over(each.found, whole[each.name].found))
             value, low, high = map(_percent, (each.share.value, each.share.low, each.share.high))
-            table.add_row(each.name, f"{each.kind}, % of nuclei", found, value, f"{low} to {high}")
+            label = f"{each.kind}, % of nuclei"
+            table.add_row(each.name, label, found, value, _between(low, high))
     return table
 
 
@@ -170,6 +171,11 @@ def _percent(share: float) -> str:
     return "-" if share != share else f"{100 * share:.1f}"
 
 
+def _between(low: str, high: str) -> str:
+    """Return an interval in words; a dash where there is none."""
+    return "-" if {low, high} & {"nan", "-"} else f"{low} to {high}"
+
+
 def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]:
     """Return what a reader of the tables must know, a line each."""
     whole = [each for each in counts if each.kind == ALL][-1]
@@ -179,8 +185,12 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
         "estimated: found, times annotated over found in the fields; a nucleus lies where its "
         "centroid does",
     ]
-    if whole.total.variance > 0:
-        alone = whole.fields_alone
+    if any(each.total.low != each.total.low or each.share.low != each.share.low for each in counts):
+        lines.append(
+            "-: fields that do not differ from each other give no interval; more of them may do"
+        )
+    alone = whole.fields_alone
+    if whole.total.variance > 0 and alone.variance > 0:
         lines.append(
             f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
             f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
@@ -188,10 +198,11 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
     if (beyond := sum(slide.beyond() for slide in slides)) and whole.found:
         ratio = 1 + beyond / whole.found
         ends = (whole.total.value, whole.total.low, whole.total.high)
-        value, low, high = (f"{end * ratio:,.0f}" for end in ends)
+        value, *between = (f"{end * ratio:,.0f}" for end in ends)
         lines.append(
-            f"the run found {beyond:,} nuclei outside of these squares, where tissue ends, of "
-            f"which no field tells; if it errs there alike, there are {value}, {low} to {high}"
+            f"the run found {beyond:,} nuclei outside of these squares, where tissue or the area "
+            "that fields were drawn in ends, of which no field tells; if it errs there alike, "
+            f"there are {value} (95 % interval: {_between(*between)})"
         )
     if uncorrected(slides):
         lines.append(

@@ -2,7 +2,8 @@
 
 A model counts every square of a slide, a person some of them. The model's total, corrected by the
 ratio of the two where both counted, is as sure as the model's errors are alike from square to
-square, and right on average whatever these errors are: the fields alone answer for it.
+square. Whatever these errors are it is right on average but for a bias that falls as one over the
+number of fields: below 1 % from ten fields on, unless most of these hold no nucleus.
 """
 
 from collections.abc import Sequence
@@ -59,7 +60,8 @@ class Estimate:
     Attributes
     ----------
     value, low, high : float
-        ``low`` and ``high`` enclose the true value in ``LEVEL`` of the draws, about.
+        ``low`` and ``high`` enclose the true value in ``LEVEL`` of the draws, about. They are nan
+        where squares are left and the drawn ones do not differ: no sample is as sure as that.
     variance : float
         Of ``value``.
     """
@@ -98,12 +100,15 @@ def estimated_total(strata: Sequence[Stratum], kind: int = 0, *, told: bool = Tr
     the model counts fewer than ``LEAST_FOR_RATIO`` nuclei in the fields that ratio is 1. The
     variance is that of the residuals, for a ratio estimator scaled by how far the fields are from
     the mean square; the interval is of Student's t with Satterthwaite's degrees of freedom, and
-    does not reach below what was annotated.
+    neither end nor value lies below what was annotated: so a kind that is rarer than the model's
+    errors comes out too high on average. A field counts for the degrees of freedom if it pulls at
+    the total: ten fields of which eight are empty on both sides tell of residuals what two do.
 
     References
     ----------
     Cochran, Sampling Techniques, 3rd ed., 1977, sections 5.4, 6.3, 6.11; Särndal, Swensson,
-    Wretman, Model Assisted Survey Sampling, 1992, section 7.3.
+    Wretman, Model Assisted Survey Sampling, 1992, section 7.3. Korn, Graubard, Analysis of Health
+    Surveys, 1999, section 5.2 (degrees of freedom of a part of the population).
     """
     total = _total(strata, kind, told)
     seen = sum(float(each.annotated[:, kind].sum()) for each in strata)
@@ -129,11 +134,13 @@ def estimated_share(strata: Sequence[Stratum], kind: int, *, told: bool = True) 
         As in ``estimated_total``.
     """
     part, whole = _total(strata, kind, told), _total(strata, 0, told=True)
+    if kind == 0 and whole.value > 0:
+        return Estimate(1.0, 1.0, 1.0, 0.0)
     if whole.value <= 0:
         return Estimate(np.nan, np.nan, np.nan, np.nan)
     share = part.value / whole.value
     residuals = [
-        (of_part - share * of_whole) / whole.value
+        _settled(of_part - share * of_whole) / whole.value
         for of_part, of_whole in zip(part.residuals, whole.residuals, strict=True)
     ]
     return _with_interval(strata, _Linear(share, residuals), (0.0, 1.0))
@@ -154,8 +161,13 @@ def _total(strata: Sequence[Stratum], kind: int, told: bool) -> _Linear:
         ratio = _expanded(strata, corrected) / of_fields
         if beside == 0:  # then the ratio makes the fields' part 0, and all rests on it
             scale = counted / of_fields
-    beyond = [y - ratio * x for x, y in zip(found, annotated, strict=True)]
+    beyond = [_settled(y - ratio * x) for x, y in zip(found, annotated, strict=True)]
     return _Linear(ratio * counted + _expanded(strata, beyond), [scale * each for each in beyond])
+
+
+def _settled(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take what rounding left of nothing, in nuclei, for nothing."""
+    return np.where(np.abs(residuals) < 1e-9, 0.0, residuals)
 
 
 def _expanded(strata: Sequence[Stratum], values: Sequence[NDArray[np.float64]]) -> float:
@@ -168,9 +180,10 @@ def _with_interval(
 ) -> Estimate:
     parts = np.array([each.variance(e) for each, e in zip(strata, total.residuals, strict=True)])
     variance = float(parts.sum())
-    half = 0.0
+    half = np.nan if any(each.fields < each.squares for each in strata) else 0.0
     if variance > 0:
-        free = np.array([max(each.fields - 1, 1) for each in strata])
+        pulling = [np.count_nonzero(residuals) for residuals in total.residuals]
+        free = np.array([max(each - 1, 1) for each in pulling])
         degrees = variance**2 / float((parts**2 / free).sum())
         half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * variance**0.5
     ends = np.array([0.0, -half, half]) + total.value
