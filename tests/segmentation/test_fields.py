@@ -1,12 +1,15 @@
 """Fields to annotate: which are drawn, and what lies in them."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import shapely
 
 from nuguide.errors import InputError
 from nuguide.models.model import Model
-from nuguide.segmentation.area import Area
+from nuguide.segmentation.area import Area, Where, find_area
 from nuguide.segmentation.fields import Wanted, draw_fields, nuclei_in, outline_of
 from nuguide.segmentation.run import segment_array
 from nuguide.slides.reader import Slide, from_array
@@ -55,12 +58,35 @@ def test_each_place_is_as_likely_as_any_other(slide: Slide) -> None:
 def test_fields_are_drawn_of_tissue_alone(slide: Slide) -> None:
     mask = np.zeros((25, 38), bool)
     mask[:, 19:] = True  # the right half, at 8 um/px
-    area = Area(Tissue(mask, 8.0, 0.05), searched=True)
+    tissue = Tissue(mask, 8.0, 0.05)
+    area = Area(tissue, searched=True, tissue=tissue)
     for seed in range(20):
         for box in draw_fields(slide, area, Wanted(4, 50.0, seed)).fields:
             assert box.x + box.width / 2 >= 300 - 8
     with pytest.raises(InputError, match="no square of 50 um of which half is tissue"):
         draw_fields(slide, Area(Tissue(~mask & mask, 8.0, 0.05)), Wanted(4, 50.0))
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_the_area_of_tissue_is_that_of_whole_squares_though_a_region_cuts_them(
+    slide: Slide, tmp_path: Path, searched: bool
+) -> None:
+    """All nuclei of a square are counted, so all of its tissue is what they are counted per."""
+    corners = [[0, 0], [270, 0], [270, 400], [0, 400], [0, 0]]
+    roi = tmp_path / "roi.geojson"
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    area = find_area(slide, Where(threshold=0.01 if searched else None, roi=roi))
+    cut = 0
+    for seed in range(10):
+        frame = draw_fields(slide, area, Wanted(4, 50.0, seed))
+        right = frame.origin_px[1] + (frame.squares % frame.grid[1] + 1).max() * 100
+        cut += right > 270
+        assert frame.tissue_mm2 == pytest.approx(frame.squares.size * 0.05**2, rel=1e-6)
+    assert cut > 2
+    corners[1][0] = corners[2][0] = 20
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    with pytest.raises(InputError, match="half is tissue in the region of interest; expected one"):
+        draw_fields(slide, find_area(slide, Where(roi=roi)), Wanted(4, 50.0))
 
 
 def test_there_are_no_more_fields_than_fit_and_a_small_image_is_one(slide: Slide) -> None:

@@ -53,7 +53,8 @@ class Frame:
     drawn : ndarray
         (n,) int64, rising: those of ``squares`` that were.
     tissue_mm2 : float
-        Area of tissue in ``squares``, mm2; the whole of them where tissue was not looked for.
+        Area of tissue in ``squares``, mm2, outside of a region of interest that cuts them too; the
+        whole of them where tissue was not looked for.
     """
 
     image: str

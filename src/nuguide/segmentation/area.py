@@ -44,11 +44,14 @@ class Area:
         Whether it is where tissue was found.
     roi : bool
         Whether it is inside a region of interest.
+    tissue : Tissue or None
+        Where tissue was found, outside of the region of interest too; None: not looked for.
     """
 
     mask: Tissue | None = None
     searched: bool = False
     roi: bool = False
+    tissue: Tissue | None = None
 
     def of(self, nuclei: pa.Table, mpp: float) -> pa.Table:
         """Return the nuclei whose centroid lies in it; ``mpp`` is the image's own, um/px."""
@@ -86,10 +89,11 @@ def find_area(slide: Slide, where: Where) -> Area:
     searched = where.tissue and (slide.streams or where.threshold is not None)
     if not searched and where.roi is None:
         return Area()
-    mask = find_tissue(slide, where.threshold) if searched else all_tissue(slide)
+    tissue = find_tissue(slide, where.threshold) if searched else None
+    mask = tissue or all_tissue(slide)
     if where.roi is not None:
         mask = mask.within(read_roi(where.roi, slide))
-    return Area(mask, searched, where.roi is not None)
+    return Area(mask, searched, where.roi is not None, tissue)
 
 
 def why_nothing(slide: Slide, area: Area) -> str:

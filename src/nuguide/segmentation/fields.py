@@ -78,7 +78,8 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Frame:
     """Draw squares of tissue, each as likely as any other.
 
     A grid of squares is laid over the image from a random corner. Those of which ``LEAST_TISSUE``
-    or more is tissue are drawn from without replacement. Of a smaller image the whole is one field.
+    or more is tissue, in the region of interest if there is one, are drawn from without
+    replacement. Of a smaller image the whole is one field.
 
     Parameters
     ----------
@@ -107,15 +108,17 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Frame:
         for own, length in zip((height, width), slide.shape, strict=True)
     )
     cells = [Box(int(y), int(x), height, width) for y in rows for x in columns]
-    shares = np.ones(len(cells))
-    if area.mask is not None:
-        shares = area.mask.shares(cells, slide.mpp)
-    squares = np.flatnonzero(shares >= LEAST_TISSUE)
+    # Of a square that a region of interest cuts, all is annotated and counted.
+    inside, tissue = (
+        np.ones(len(cells)) if mask is None else mask.shares(cells, slide.mpp)
+        for mask in (area.mask, area.tissue)
+    )
+    squares = np.flatnonzero(inside >= LEAST_TISSUE)
     if not squares.size:
         raise InputError(
-            f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue; "
-            "expected one at least; try a smaller --side, a lower --tissue-threshold or "
-            "--no-tissue"
+            f"{slide.name} has no square of {wanted.side_um:g} um of which half is tissue"
+            f"{' in the region of interest' if area.roi else ''}; expected one at least; try a "
+            "smaller --side, a lower --tissue-threshold or --no-tissue"
         )
     picked = generator.choice(squares.size, min(wanted.number, squares.size), replace=False)
     return Frame(
@@ -128,7 +131,7 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Frame:
         grid=(len(rows), len(columns)),
         squares=squares,
         drawn=squares[np.sort(picked)],
-        tissue_mm2=float(shares[squares].sum()) * height * width * slide.mpp**2 / 1e6,
+        tissue_mm2=float(tissue[squares].sum()) * height * width * slide.mpp**2 / 1e6,
     )
 
 
