@@ -1,5 +1,6 @@
 """Nuclei of whole slides, counted by a run and corrected by fields that a person annotated."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from nuguide.datasets.frame import ENDING, Frame, read_frame
 from nuguide.datasets.qupath_geojson import Drawn, read_drawn
 from nuguide.datasets.qupath_samples import IGNORE, REGION
 from nuguide.errors import DataSetError, InputError
-from nuguide.evaluation.points import ALL, Points, drawn_points, found_by, polygon_of
+from nuguide.evaluation.points import ALL, drawn_points, found_by, polygon_of
 from nuguide.evaluation.sampling import Stratum
+from nuguide.evaluation.tally import Tally, tally
 from nuguide.nuclei.positivity import NEGATIVE, POSITIVE
 from nuguide.segmentation.record import RUN_FILE
 from nuguide.segmentation.result import Run
@@ -34,52 +36,29 @@ class Slide:
         Its squares.
     run : Run
         The run.
-    found : Points
+    found : Tally
         The run's nuclei.
-    annotated : Points
+    annotated : Tally
         The person's.
-    vague : shapely geometry
-        Where nobody could tell, full-resolution px (x, y).
+
+    Notes
+    -----
+    A nucleus belongs to the square that its centroid lies in. In a drawn square neither side counts
+    where nobody could tell.
     """
 
     name: str
     frame: Frame
     run: Run
-    found: Points
-    annotated: Points
-    vague: object
+    found: Tally
+    annotated: Tally
 
     def stratum(self, kinds: Sequence[str]) -> Stratum:
-        """Count the nuclei of each kind, in all squares and in those that were drawn.
-
-        A nucleus belongs to the square that its centroid lies in. In a drawn square neither side
-        counts where nobody could tell.
-        """
-        found, outside = self._counted(self.found, kinds)
-        annotated, _ = self._counted(self.annotated, kinds)
-        everywhere = outside + found.sum(axis=0)
+        """Return the counts of each kind, in all squares and in those that were drawn."""
+        found = self.found.in_fields(kinds)
+        everywhere = self.found.elsewhere(kinds) + found.sum(axis=0)
+        annotated = self.annotated.in_fields(kinds)
         return Stratum(self.frame.squares.size, everywhere, found, annotated)
-
-    def beyond(self) -> int:
-        """Return how many nuclei the run found outside of all squares."""
-        return int((self.frame.square_of(self.found.y, self.found.x) < 0).sum())
-
-    def _counted(
-        self, nuclei: Points, kinds: Sequence[str]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Count in each drawn square, (n, k), and in all the others together, (k,)."""
-        square = self.frame.square_of(nuclei.y, nuclei.x)
-        drawn = np.isin(square, self.frame.drawn)
-        told = drawn & ~shapely.contains_xy(self.vague, nuclei.x, nuclei.y)
-        field = np.searchsorted(self.frame.drawn, square[told])
-        members = [nuclei.of(kind) for kind in kinds]
-        n = self.frame.drawn.size
-        inside = [np.bincount(field[each[told]], minlength=n) for each in members]
-        others = (square >= 0) & ~drawn
-        return (
-            np.stack(inside, axis=1).astype(np.float64),
-            np.array([(each & others).sum() for each in members], np.float64),
-        )
 
 
 def open_slides(out: Path, annotations: Path) -> list[Slide]:
@@ -121,11 +100,11 @@ def kinds_of(slides: Sequence[Slide]) -> list[str]:
     """
     kinds = [ALL]
     for values in ("positivity", "types"):
-        known = {slide.name: _known(slide, values) for slide in slides}
-        names = set(np.concatenate(list(known.values())).tolist())
+        known = [_known(slide.annotated, values) for slide in slides]
+        names = {name for each in known for name in each}
         if "" in names and names != {""}:
-            some = [name for name, each in known.items() if (each == "").any()]
-            without = sum(int((each == "").sum()) for each in known.values())
+            some = [slide.name for slide, each in zip(slides, known, strict=True) if "" in each]
+            without = sum(each.get("", 0) for each in known)
             what = f"is {NEGATIVE} or {POSITIVE}" if values == "positivity" else "has a type"
             raise DataSetError(
                 f"{without:,} annotated nuclei in fields of {', '.join(some[:3])} have a class "
@@ -152,15 +131,23 @@ def uncorrected(slides: Sequence[Slide]) -> bool:
     return all(np.array_equal(each.found, each.annotated) for each in strata)
 
 
-def _known(slide: Slide, values: str) -> NDArray[np.str_]:
-    square = slide.frame.square_of(slide.annotated.y, slide.annotated.x)
-    told: NDArray[np.str_] = getattr(slide.annotated, values)
-    return told[np.isin(square, slide.frame.drawn)]
+def _known(annotated: Tally, values: str) -> dict[str, int]:
+    """Return how many nuclei in the fields have each positivity, or each type."""
+    known: dict[str, int] = {}
+    words: NDArray[np.str_] = getattr(annotated, values)
+    inside = annotated.place >= 0
+    for word, number in zip(words[inside].tolist(), annotated.number[inside].tolist(), strict=True):
+        known[word] = known.get(word, 0) + number
+    return known
 
 
 def _runs_in(out: Path) -> Mapping[str, list[Run]]:
     """Return the finished runs in a folder by the digest of their image."""
-    folders = [out] if (out / RUN_FILE).is_file() else [p.parent for p in out.rglob(RUN_FILE)]
+    folders = []
+    for place, below, files in os.walk(out):
+        if RUN_FILE in files:
+            folders.append(Path(place))
+            below.clear()  # labels.zarr has a file for each of its thousands of chunks
     if not folders:
         raise InputError(
             f"{out} holds no finished run; expected the folder that nuguide segment wrote to; "
@@ -189,7 +176,8 @@ def _opened(frame: Frame, path: Path, runs: Mapping[str, list[Run]], out: Path) 
     nuclei = [each for each in drawn if each.kind not in (IGNORE, REGION)]
     vague = shapely.union_all([polygon_of(each.outline) for each in drawn if each.kind == IGNORE])
     shapely.prepare(vague)
-    return Slide(frame.image, frame, run, found_by(run), drawn_points(nuclei), vague)
+    annotated = tally([drawn_points(nuclei)], frame, vague)
+    return Slide(frame.image, frame, run, tally(found_by(run), frame, vague), annotated)
 
 
 def _geojson_beside(frame: Path) -> Path:

@@ -195,7 +195,7 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
             f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
             f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
         )
-    if (beyond := sum(slide.beyond() for slide in slides)) and whole.found:
+    if (beyond := sum(slide.found.outside for slide in slides)) and whole.found:
         ratio = 1 + beyond / whole.found
         ends = (whole.total.value, whole.total.low, whole.total.high)
         value, *between = (f"{end * ratio:,.0f}" for end in ends)

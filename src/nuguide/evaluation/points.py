@@ -1,15 +1,16 @@
 """Nuclei as points with what is known of each: those of a run, and those that a person drew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
 from nuguide.datasets.polygons import Outline
-from nuguide.datasets.qupath_geojson import Drawn
+from nuguide.datasets.qupath_geojson import UNTYPED, Drawn
 from nuguide.nuclei.positivity import GRADES, NEGATIVE, POSITIVE
 from nuguide.segmentation.result import Run
 
@@ -34,35 +35,33 @@ class Points:
     types: NDArray[np.str_]
     positivity: NDArray[np.str_]
 
-    def of(self, kind: str) -> NDArray[np.bool_]:
-        """Tell which are of a kind: ``ALL``, ``Positive``, or a type."""
-        if kind == ALL:
-            return np.ones(self.y.shape, bool)
-        return (self.positivity == POSITIVE) if kind == POSITIVE else (self.types == kind)
 
-
-def found_by(run: Run) -> Points:
-    """Read the nuclei of a run."""
+def found_by(run: Run) -> Iterator[Points]:
+    """Read the nuclei of a run, part by part."""
     columns = ["centroid_y_px", "centroid_x_px", "type", "positivity"]
-    table = run.nuclei.to_table(columns=columns)
-    y, x, types, grades = (table[name].to_numpy(zero_copy_only=False) for name in columns)
-    return Points(
-        y.astype(np.float64),
-        x.astype(np.float64),
-        _words(types),
-        _graded(_words(grades)),
-    )
+    for batch in run.nuclei.to_batches(columns=columns):
+        y, x, types, grades = batch.columns
+        yield Points(
+            y.to_numpy().astype(np.float64),
+            x.to_numpy().astype(np.float64),
+            _words(types),
+            _graded(_words(grades)),
+        )
 
 
 def drawn_points(nuclei: Sequence[Drawn]) -> Points:
-    """Return drawn nuclei as points; a class is a type, a positivity, or ``Tumor: Positive``."""
+    """Return drawn nuclei as points; a class is a type, a positivity, or ``Tumor: Positive``.
+
+    ``Nucleus``, and ``nuclei``, are types of none; so is the first part of ``Nucleus: Positive``.
+    """
     outlined = [(polygon_of(each.outline), each.kind) for each in nuclei]
     outlined = [each for each in outlined if not shapely.is_empty(each[0])]
     middle = shapely.centroid(np.array([outline for outline, _ in outlined], object))
     named = [kind.split(": ") for _, kind in outlined]
     grades = [names[-1] if names[-1] in (NEGATIVE, POSITIVE, *GRADES) else "" for names in named]
     types = [
-        "" if names[0] == grade else names[0] for names, grade in zip(named, grades, strict=True)
+        "" if names[0] in (grade, UNTYPED, ALL) else names[0]
+        for names, grade in zip(named, grades, strict=True)
     ]
     return Points(
         np.asarray(shapely.get_y(middle), np.float64),
@@ -72,8 +71,10 @@ def drawn_points(nuclei: Sequence[Drawn]) -> Points:
     )
 
 
-def _words(values: NDArray[np.object_]) -> NDArray[np.str_]:
-    return np.array(["" if value is None else value for value in values.tolist()], np.str_)
+def _words(values: pa.Array) -> NDArray[np.str_]:
+    encoded = values.fill_null("").dictionary_encode()
+    words = np.array(encoded.dictionary.to_pylist(), np.str_)
+    return np.asarray(words[encoded.indices.to_numpy()])
 
 
 def _graded(grades: NDArray[np.str_]) -> NDArray[np.str_]:
