@@ -167,6 +167,48 @@ def test_a_missing_field_is_refused(run: Run, made: Path, annotations: Path) -> 
     assert "b.geojson is missing" in err
 
 
+def test_a_field_that_lost_a_corner_is_refused(run: Run, made: Path, annotations: Path) -> None:
+    path = annotations / "b.geojson"
+    content = json.loads(path.read_text())
+    (field,) = (each for each in content["features"] if each["properties"].get("name") == "field 2")
+    (x0, y0), (x1, y1) = (
+        [pick(corner[axis] for corner in field["geometry"]["coordinates"][0]) for axis in (0, 1)]
+        for pick in (min, max)
+    )
+    moved = [[x0 + 0.4, y0], [x1 + 0.4, y0], [x1 + 0.4, y1], [x0 + 0.4, y1], [x0 + 0.4, y0]]
+    field["geometry"]["coordinates"] = [moved]
+    path.write_text(json.dumps(content))
+    assert run("count", made / "out", annotations)[0] == 0
+    cut = [[x0, y0], [x1, y0], [x1, y1 - 30], [x1 - 30, y1], [x0, y1], [x0, y0]]
+    field["geometry"]["coordinates"] = [cut]
+    path.write_text(json.dumps(content))
+    code, _, err = run("count", made / "out", annotations)
+    assert code == 2
+    assert "b.geojson lacks field 2 of 5" in err
+
+
+def test_a_slide_that_was_renamed_and_drawn_from_again_does_not_count_twice(
+    run: Run, made: Path, annotations: Path
+) -> None:
+    for ending in ("geojson", "fields.json"):
+        (annotations / f"c.{ending}").write_bytes((annotations / f"a.{ending}").read_bytes())
+    code, _, err = run("count", made / "out", annotations)
+    assert code == 2
+    assert "a.fields.json and c.fields.json are of the same slide" in err
+
+
+def test_slides_that_nobody_corrected_or_that_have_no_frame_are_named(
+    run: Run, made: Path, annotations: Path
+) -> None:
+    corrected(annotations / "b.geojson", lambda i, f: f if i % 3 else None)
+    (annotations / "c.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (annotations / "._a.fields.json").write_bytes(b"\x00\x05\x16\x07")
+    code, out, _ = run("count", made / "out", annotations)
+    assert code == 0
+    assert "warning: every field of a holds just as many nuclei as were found in it" in out
+    assert "drawn at random: c.geojson" in out
+
+
 def test_classes_that_only_some_nuclei_have_are_refused(
     run: Run, made: Path, annotations: Path
 ) -> None:

@@ -32,7 +32,7 @@ def count(
     """
     from rich.console import Console
 
-    from nuguide.evaluation.counting import open_slides
+    from nuguide.evaluation.counting import open_slides, without_frame
     from nuguide.evaluation.counts import (
         counts_of,
         rate_table,
@@ -51,6 +51,11 @@ def count(
         console.width = UNBOUNDED
     console.print(total_table(counts), "", rate_table(counts), sep="\n")
     console.print("", *reading_lines(slides, counts), sep="\n")
+    if left_out := without_frame(annotations):
+        console.print(
+            f"warning: left out, since no .fields.json beside them tells that fields were drawn at "
+            f"random: {', '.join(left_out)}"
+        )
     if csv is not None:
         write_counts(counts, csv)
         console.print("", csv, sep="\n")

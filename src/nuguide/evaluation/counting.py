@@ -21,7 +21,7 @@ from nuguide.segmentation.record import RUN_FILE
 from nuguide.segmentation.result import Run
 
 _NEAR_PX = 1.0
-"""How far an area may have moved on its way through QuPath."""
+"""How far along each axis an area may have moved on its way through QuPath."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +80,30 @@ def open_slides(out: Path, annotations: Path) -> list[Slide]:
     OutputError
         If a run's record cannot be read.
     """
-    frames = sorted(annotations.glob(f"*{ENDING}"))
-    if not frames:
+    # Copied from a Mac, each file may have a companion ._*.
+    paths = [each for each in sorted(annotations.glob(f"*{ENDING}")) if each.name[0] != "."]
+    if not paths:
         raise DataSetError(
             f"{annotations} holds no file that ends in {ENDING}; expected the folder that nuguide "
             "fields wrote to; give that one"
         )
+    frames = {path: read_frame(path) for path in paths}
+    _check_slides(frames)
     runs = _runs_in(out)
-    return [_opened(read_frame(path), path, runs, out) for path in frames]
+    return [_opened(frame, path, runs, out) for path, frame in frames.items()]
+
+
+def without_frame(annotations: Path) -> list[str]:
+    """List the GeoJSON of a folder that nobody knows to be drawn at random, by name."""
+    endings = (".geojson", ".geojson.gz")
+    return [
+        path.name
+        for path in sorted(annotations.iterdir())
+        for ending in endings
+        if path.name.endswith(ending)
+        and path.name[0] != "."
+        and not (annotations / f"{path.name.removesuffix(ending)}{ENDING}").is_file()
+    ]
 
 
 def kinds_of(slides: Sequence[Slide]) -> list[str]:
@@ -125,10 +141,14 @@ def told_by_runs(slides: Sequence[Slide], kind: str) -> bool:
     return all(kind in slide.run.types for slide in slides)
 
 
-def uncorrected(slides: Sequence[Slide]) -> bool:
-    """Tell whether all fields hold just as many nuclei as were found: nobody corrected them?"""
-    strata = [slide.stratum([ALL]) for slide in slides]
-    return all(np.array_equal(each.found, each.annotated) for each in strata)
+def uncorrected(slides: Sequence[Slide]) -> list[str]:
+    """Name the slides of which all fields hold just as many nuclei as were found, and some do."""
+    strata = {slide.name: slide.stratum([ALL]) for slide in slides}
+    return [
+        name
+        for name, each in strata.items()
+        if each.found.any() and np.array_equal(each.found, each.annotated)
+    ]
 
 
 def _known(annotated: Tally, values: str) -> dict[str, int]:
@@ -191,14 +211,27 @@ def _geojson_beside(frame: Path) -> Path:
     )
 
 
+def _check_slides(frames: Mapping[Path, Frame]) -> None:
+    """Refuse two sets of fields of one slide, which would count twice."""
+    first: dict[str, Path] = {}
+    for path, frame in frames.items():
+        other = first.setdefault(frame.image_sha256, path)
+        if other != path:
+            raise DataSetError(
+                f"{other} and {path.name} are of the same slide; expected fields of each slide "
+                "once; move one of the two to another folder, with its GeoJSON"
+            )
+
+
 def _check_fields(frame: Frame, drawn: Sequence[Drawn], path: Path) -> None:
     """Refuse annotations in which a field that was drawn is missing: the rest is nobody's draw."""
-    areas = [each.outline for each in drawn if each.kind == REGION and each.outline.pieces]
-    corners = np.array([[*low, *high] for low, high in (area.bounds for area in areas)])
+    areas = np.array([polygon_of(each.outline) for each in drawn if each.kind == REGION], object)
+    corners = shapely.bounds(areas).reshape(-1, 4)
     for number, field in enumerate(frame.fields, start=1):
-        # An outline counts from the middle of the first pixel.
-        box = np.array([field.x, field.y, field.x + field.width, field.y + field.height]) - 0.5
-        if not (np.abs(corners.reshape(-1, 4) - box).max(axis=1) <= _NEAR_PX).any():
+        box = shapely.box(field.x, field.y, field.x + field.width, field.y + field.height)
+        near = np.abs(corners - box.bounds).max(axis=1) <= _NEAR_PX
+        apart = shapely.hausdorff_distance(shapely.boundary(areas[near]), box.exterior)
+        if not (apart <= 2**0.5 * _NEAR_PX).any():
             raise DataSetError(
                 f"{_geojson_beside(path)} lacks field {number} of {frame.drawn.size}, which begins "
                 f"at x {field.x}, y {field.y} px; expected all that were drawn, as they were: "

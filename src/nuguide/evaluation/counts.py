@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from rich.table import Table
@@ -11,6 +12,7 @@ from nuguide.errors import InputError
 from nuguide.evaluation.counting import Slide, kinds_of, told_by_runs, uncorrected
 from nuguide.evaluation.points import ALL
 from nuguide.evaluation.sampling import (
+    LEAST_FOR_RATIO,
     Estimate,
     Stratum,
     estimated_share,
@@ -140,15 +142,16 @@ def total_table(counts: Sequence[Count]) -> Table:
 def rate_table(counts: Sequence[Count]) -> Table:
     """Return a table of nuclei per mm2, and of the share of each kind that was told apart."""
     table = _table("slide", "", "found", "estimated", "95 % interval")
-    whole = {each.name: each for each in counts if each.kind == ALL}
-    for name, each in whole.items():
+    whole = [each for each in counts if each.kind == ALL]
+    for each in whole:
         scale = 1 / each.tissue_mm2 if each.tissue_mm2 else float("nan")
         values = (each.found or 0, each.total.value, each.total.low, each.total.high)
         found, value, low, high = (f"{number * scale:,.0f}" for number in values)
-        table.add_row(name, "nuclei per mm2", found, value, _between(low, high))
-    for each in counts:
+        table.add_row(each.name, "nuclei per mm2", found, value, _between(low, high))
+    # Each kind has a row for each slide, in the same order: two may be called alike.
+    for each, of_all in zip(counts, cycle(whole), strict=False):
         if each.kind != ALL:
-            found = _percent(_over(each.found, whole[each.name].found))
+            found = _percent(_over(each.found, of_all.found))
             value, low, high = map(_percent, (each.share.value, each.share.low, each.share.high))
             label = f"{each.kind}, % of nuclei"
             table.add_row(each.name, label, found, value, _between(low, high))
@@ -182,9 +185,19 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
     lines = [
         "found / annotated: in the fields; found, estimated: in all squares that they were drawn "
         "from; per mm2: of the tissue in these",
-        "estimated: found, times annotated over found in the fields; a nucleus lies where its "
-        "centroid does",
+        "estimated: found, times annotated over found in the fields, where these count for the "
+        "squares that they stand for; a nucleus lies where its centroid does",
     ]
+    few = [
+        each.name
+        for each in counts
+        if each.kind == ALL and (each.found_in_fields or 0) < LEAST_FOR_RATIO
+    ]
+    if few:
+        lines.append(
+            f"of {_named(few)}, with fewer than {LEAST_FOR_RATIO} found in the fields, estimated "
+            "is found, and what the fields hold beyond it"
+        )
     if any(each.total.low != each.total.low or each.share.low != each.share.low for each in counts):
         lines.append(
             "-: fields that do not differ from each other give no interval; more of them may do"
@@ -204,12 +217,19 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
             "that fields were drawn in ends, of which no field tells; if it errs there alike, "
             f"there are {value} (95 % interval: {_between(*between)})"
         )
-    if uncorrected(slides):
+    if same := uncorrected(slides):
+        of = "" if len(same) == len(slides) else f" of {_named(same)}"
         lines.append(
-            "warning: every field holds just as many nuclei as were found in it; this says "
+            f"warning: every field{of} holds just as many nuclei as were found in it; this says "
             "something only if somebody has corrected them"
         )
     return lines
+
+
+def _named(names: Sequence[str]) -> str:
+    """List names, of many the first."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"
 
 
 def write_counts(counts: Sequence[Count], path: Path) -> None:
