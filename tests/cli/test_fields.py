@@ -70,7 +70,12 @@ def test_what_is_there_stays_and_what_is_missing_is_drawn(run: Run, copied: Path
     }
     assert kinds == {"Region*"}
     (out / "a.geojson").write_text("corrected")
-    (out / "b.geojson").unlink()
+    (out / "b.geojson").rename(out / "b.geojson.gz")
+    code, told, _ = run(*asked)
+    assert code == 0
+    assert "b.geojson.gz was there" in told
+    assert not (out / "b.geojson").exists(), "of two, the packed one is read by nobody"
+    (out / "b.geojson.gz").unlink()
     code, told, _ = run(*asked)
     assert code == 0
     assert "a.tif: " in told

@@ -80,8 +80,9 @@ def fields(
     loaded = on_device(load(model), device)
     failed = 0
     for image, target in watched(list(zip(images, targets, strict=True)), "Drawing fields"):
-        if target.exists():
-            typer.echo(f"{image.name}: {target} was there, and is left as it is")
+        there = [each for each in (target, Path(f"{target}.gz")) if each.exists()]
+        if there:
+            typer.echo(f"{image.name}: {there[0]} was there, and is left as it is")
             continue
         try:
             told = _draw(image, target, loaded, asked, where, wanted, empty=empty)

@@ -3,7 +3,7 @@
 A model counts every square of a slide, a person some of them. The model's total, corrected by the
 ratio of the two where both counted, is as sure as the model's errors are alike from square to
 square. Whatever these errors are it is right on average but for a bias that falls as one over the
-number of fields: below 1 % from ten fields on, unless most of these hold no nucleus.
+number of fields: 1 % or so with ten of them, unless most of these hold no nucleus.
 """
 
 from collections.abc import Sequence
