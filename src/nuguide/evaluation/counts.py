@@ -213,9 +213,9 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
         ends = (whole.total.value, whole.total.low, whole.total.high)
         value, *between = (f"{end * ratio:,.0f}" for end in ends)
         lines.append(
-            f"the run found {beyond:,} nuclei outside of these squares, where tissue or the area "
-            "that fields were drawn in ends, of which no field tells; if it errs there alike, "
-            f"there are {value} (95 % interval: {_between(*between)})"
+            f"the run found {beyond:,} nuclei outside of these squares, where the image, tissue "
+            "or the area that fields were drawn in ends, of which no field tells; if it errs there "
+            f"alike, there are {value} (95 % interval: {_between(*between)})"
         )
     if same := uncorrected(slides):
         of = "" if len(same) == len(slides) else f" of {_named(same)}"
