@@ -181,19 +181,14 @@ def _between(low: str, high: str) -> str:
 
 def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]:
     """Return what a reader of the tables must know, a line each."""
-    whole = [each for each in counts if each.kind == ALL][-1]
+    whole = [each for each in counts if each.kind == ALL]
     lines = [
         "found / annotated: in the fields; found, estimated: in all squares that they were drawn "
         "from; per mm2: of the tissue in these",
         "estimated: found, times annotated over found in the fields, where these count for the "
         "squares that they stand for; a nucleus lies where its centroid does",
     ]
-    few = [
-        each.name
-        for each in counts
-        if each.kind == ALL and (each.found_in_fields or 0) < LEAST_FOR_RATIO
-    ]
-    if few:
+    if few := [each.name for each in whole if (each.found_in_fields or 0) < LEAST_FOR_RATIO]:
         lines.append(
             f"of {_named(few)}, with fewer than {LEAST_FOR_RATIO} found in the fields, estimated "
             "is found, and what the fields hold beyond it"
@@ -202,28 +197,45 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
         lines.append(
             "-: fields that do not differ from each other give no interval; more of them may do"
         )
+    return [*lines, *_worth(whole[-1]), *_beyond(slides, whole[-1]), *_doubt(slides)]
+
+
+def _worth(whole: Count) -> list[str]:
+    """Say what the fields alone would tell, where something is to be said."""
     alone = whole.fields_alone
-    if whole.total.variance > 0 and alone.variance > 0:
-        lines.append(
-            f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
-            f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
-        )
-    if (beyond := sum(slide.found.outside for slide in slides)) and whole.found:
-        ratio = 1 + beyond / whole.found
-        ends = (whole.total.value, whole.total.low, whole.total.high)
-        value, *between = (f"{end * ratio:,.0f}" for end in ends)
-        lines.append(
-            f"the run found {beyond:,} nuclei outside of these squares, where the image, tissue "
-            "or the area that fields were drawn in ends, of which no field tells; if it errs there "
-            f"alike, there are {value} (95 % interval: {_between(*between)})"
-        )
-    if same := uncorrected(slides):
-        of = "" if len(same) == len(slides) else f" of {_named(same)}"
-        lines.append(
-            f"warning: every field{of} holds just as many nuclei as were found in it; this says "
-            "something only if somebody has corrected them"
-        )
-    return lines
+    if not (whole.total.variance > 0 and alone.variance > 0):
+        return []
+    return [
+        f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
+        f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
+    ]
+
+
+def _beyond(slides: Sequence[Slide], whole: Count) -> list[str]:
+    """Say what was found outside of all squares, if anything was."""
+    beyond = sum(slide.found.outside for slide in slides)
+    if not (beyond and whole.found):
+        return []
+    ratio = 1 + beyond / whole.found
+    ends = (whole.total.value, whole.total.low, whole.total.high)
+    value, *between = (f"{end * ratio:,.0f}" for end in ends)
+    return [
+        f"the run found {beyond:,} nuclei outside of these squares, where the image, tissue or the "
+        "area that fields were drawn in ends, of which no field tells; if it errs there alike, "
+        f"there are {value} (95 % interval: {_between(*between)})"
+    ]
+
+
+def _doubt(slides: Sequence[Slide]) -> list[str]:
+    """Warn of slides that nobody seems to have corrected."""
+    same = uncorrected(slides)
+    if not same:
+        return []
+    of = "" if len(same) == len(slides) else f" of {_named(same)}"
+    return [
+        f"warning: every field{of} holds just as many nuclei as were found in it; this says "
+        "something only if somebody has corrected them"
+    ]
 
 
 def _named(names: Sequence[str]) -> str:

@@ -108,7 +108,7 @@ def estimated_total(strata: Sequence[Stratum], kind: int = 0, *, told: bool = Tr
     ----------
     Cochran, Sampling Techniques, 3rd ed., 1977, sections 5.4, 6.3, 6.11; Särndal, Swensson,
     Wretman, Model Assisted Survey Sampling, 1992, section 7.3. Korn, Graubard, Analysis of Health
-    Surveys, 1999, section 5.2 (degrees of freedom of a part of the population).
+    Surveys, 1999 (degrees of freedom of a part of the population).
     """
     total = _total(strata, kind, told)
     seen = sum(float(each.annotated[:, kind].sum()) for each in strata)
