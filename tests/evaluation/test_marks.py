@@ -24,6 +24,8 @@ def test_the_card_tells_what_the_test_images_give(shared: Path) -> None:
     assert scores.summaries["dice_foreground"].mean >= 0.815
     assert scores.summaries["aji"].mean >= 0.63
     assert scores.summaries["pq"].mean >= 0.59
-    on_card = {score.name: score.value for score in model.card.scores}
+    on_card = {
+        score.name: score.value for score in model.card.scores if score.data.startswith("MoNuSeg")
+    }
     for name in ("dice_foreground", "aji", "pq"):
         assert scores.summaries[name].mean == pytest.approx(on_card[name], abs=0.002)
