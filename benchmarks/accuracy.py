@@ -24,11 +24,12 @@ from nuguide.models.registry import load_card
 
 RESULTS = README.parent / "docs/results/accuracy"
 MODELS_PAGE = README.parent / "docs/models.md"
-MODELS = ("default", "guided", "open", "open-guided")
+MODELS = ("default", "broad", "guided", "open", "open-guided")
 SHOWN = ("dice_foreground", "iou_foreground", "aji", "pq", "dq", "sq")
 SHOWN_OF_COUNTS = ("count_ratio", "area_ratio", "area_deviation", "centroid_um")
 SHOWN_ELSEWHERE = ("dice_foreground", "aji", "pq")
-TYPED = "typed"
+TYPED = "broad"
+"""The one that tells types of nuclei."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,6 @@ class Tissue:
         For a reader.
     models : tuple of str
         Those that have not been fitted on these images.
-    typed : tuple of str
-        Those whose types are scored here.
     for_cards : tuple of str
         Those that are scored for their cards alone.
     on_card : str
@@ -57,14 +56,13 @@ class Tissue:
     split: Split
     title: str
     models: tuple[str, ...]
-    typed: tuple[str, ...] = ()
     for_cards: tuple[str, ...] = ()
     on_card: str = ""
 
     @property
     def scored(self) -> tuple[str, ...]:
         """All models that are scored here."""
-        return self.models + self.typed + self.for_cards
+        return self.models + self.for_cards
 
     def file(self, results: Path, model: str) -> Path:
         """Return where the scores of a model lie."""
@@ -82,7 +80,6 @@ MONUSEG = Tissue(
     "test",
     "MoNuSeg 2018 test",
     MODELS,
-    for_cards=(TYPED,),
     on_card="MoNuSeg 2018 test, at 0.25 um/px",
 )
 CONSEP = Tissue(
@@ -90,10 +87,9 @@ CONSEP = Tissue(
     "test",
     "CoNSeP test (colon)",
     MODELS,
-    typed=(TYPED,),
     on_card="CoNSeP test, at 0.25 um/px",
 )
-NUCLS = Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "guided"))
+NUCLS = Tissue("nucls", "all", "NuCLS sample (breast)", ("default", "broad", "guided"))
 NUCLS_TEST = Tissue(
     "nucls",
     "test",
@@ -105,7 +101,6 @@ NUCLS_TEST = Tissue(
 ELSEWHERE = (CONSEP, NUCLS)
 TABLED = (MONUSEG, *ELSEWHERE)
 SETS = (*TABLED, NUCLS_TEST)
-EMBEDDED = (*MODELS, TYPED)
 ON_CARDS = {tissue.on_card for tissue in SETS if tissue.on_card}
 
 
@@ -126,7 +121,7 @@ def main() -> None:
         text = page.read_text(encoding="utf-8")
         page.write_text(updated(page, text, RESULTS), encoding="utf-8")
         print(page)
-    for model in EMBEDDED:
+    for model in MODELS:
         card = with_scores(load_card(model), RESULTS)
         (WEIGHTS / f"{model}.toml").write_text(card.to_toml(), encoding="utf-8")
 
@@ -179,12 +174,13 @@ def elsewhere(results: Path) -> str:
 
 
 def counts(results: Path) -> str:
-    """Return the table of the default's counts and sizes against each annotation."""
-    rows = [["pooled over the images", *(title_of(name) for name in SHOWN_OF_COUNTS)]]
+    """Return the table of counts and sizes against each annotation, of the two larger models."""
+    rows = [["pooled over the images", "model", *(title_of(name) for name in SHOWN_OF_COUNTS)]]
     for tissue in TABLED:
-        scores = tissue.scores(results)["default"]
-        cells = (value(scores.summaries[name]) for name in SHOWN_OF_COUNTS)
-        rows.append([f"{tissue.title}, n = {len(scores.images)}", *cells])
+        for model in ("default", "broad"):
+            scores = tissue.scores(results)[model]
+            cells = (value(scores.summaries[name]) for name in SHOWN_OF_COUNTS)
+            rows.append([f"{tissue.title}, n = {len(scores.images)}", f"`{model}`", *cells])
     return as_table(rows)
 
 

@@ -36,8 +36,8 @@ from nuguide.segmentation.run import segment_array
 
 RESULTS = README.parent / "docs/results/counting.json"
 PAGE = README.parent / "docs/results.md"
-MODEL = "typed"
-"""Its nuclei are those of `default`, to the pixel."""
+MODELS = {MONUSEG: ("default",), CONSEP: ("default", "broad")}
+"""Of images, those that count them; broad tells types, too."""
 SIDE_UM = 50.0
 FIELDS = (5, 10, 20)
 DRAWS = 4000
@@ -73,26 +73,36 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, action="append", default=[])
     for data in parser.parse_args().data:
-        (tissue,) = (each for each in (MONUSEG, CONSEP) if each.name == recognise(data).name)
+        (tissue,) = (each for each in MODELS if each.name == recognise(data).name)
         rows = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
         kept = [row for row in rows if row["images"] != tissue.title]
         RESULTS.write_text(
-            json.dumps(kept + rows_of(tissue, data), indent=1) + "\n", encoding="utf-8"
+            json.dumps(
+                kept + [row for name in MODELS[tissue] for row in rows_of(tissue, data, name)],
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
         )
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(updated(text, json.loads(RESULTS.read_text())), encoding="utf-8")
     print(PAGE)
 
 
-def rows_of(tissue: Tissue, data: Path) -> list[dict[str, Any]]:
+def rows_of(tissue: Tissue, data: Path, name: str) -> list[dict[str, Any]]:
     """Draw fields of a set of images, a row for each number of them and each kind of nuclei."""
-    model = on_device(load(MODEL), "cpu")
+    model = on_device(load(name), "cpu")
     samples = list(open_dataset(data, tissue.split))
-    names = classes_of(data)
+    names = classes_of(data) if model.card.types else ()
     counted = [_counted(sample, model, names) for sample in samples]
     slide = Slide(*(np.concatenate([each[i] for each in counted]) for i in range(2)))
-    told = {"images": tissue.title, "n_images": len(samples), "model_sha256": model.card.sha256}
-    kinds = ["nuclei", *(name for name in names if name != "miscellaneous")]
+    told = {
+        "images": tissue.title,
+        "n_images": len(samples),
+        "model": name,
+        "model_sha256": model.card.sha256,
+    }
+    kinds = ["nuclei", *(kind for kind in names if kind != "miscellaneous")]
     return [
         told | {"squares": len(slide.true), "fields": n, "kind": kind} | of_draws(slide, column, n)
         for kind in kinds
@@ -183,7 +193,7 @@ def updated(text: str, rows: list[dict[str, Any]]) -> str:
         kind = f"share of {row['kind']}" if share else "number of nuclei"
         lines.append(
             [
-                f"{row['images']}: {kind}",
+                f"{row['images']}, `{row['model']}`: {kind}",
                 str(row["fields"]),
                 f"{100 * (row['found'] / row['true'] - 1):+.0f} %",
                 f"{100 * row['fields_alone_rms_error']:.0f} %",

@@ -5,7 +5,6 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import skimage.data
-import torch
 
 import nuguide
 from nuguide.datasets.base import Sample
@@ -13,7 +12,7 @@ from nuguide.evaluation.controls import controlled
 from nuguide.guides.student import StudentGuide
 from nuguide.models.licence import CommercialUse, terms_of
 from nuguide.models.model import Model
-from nuguide.models.registry import embedded_models, load_card, load_plain
+from nuguide.models.registry import embedded_models, load_card
 from nuguide.segmentation.result import Result
 
 MPP = 0.5  # not recorded for this picture: an assumption
@@ -36,7 +35,7 @@ def test_a_card_says_what_a_user_must_know(name: str) -> None:
     data = {
         "open": ["DSB 2018, bright-field tissue", "NuCLS sample"],
         "open-guided": ["DSB 2018, bright-field tissue", "NuCLS sample"],
-        "typed": ["MoNuSeg 2018", "CoNSeP"],
+        "broad": ["MoNuSeg 2018", "CoNSeP"],
     }
     assert trained_on == data.get(name, ["MoNuSeg 2018"])
     assert card.licence == ("CC0-1.0" if name.startswith("open") else "CC-BY-NC-SA-4.0")
@@ -105,20 +104,11 @@ def test_the_guided_model_carries_its_guide_and_uses_it() -> None:
     assert (as_it_is != shuffled).mean() > 0.02
 
 
-def test_the_typed_model_finds_the_nuclei_of_the_default_and_tells_their_types(
-    result: Result,
-) -> None:
-    typed = nuguide.segment(skimage.data.immunohistochemistry(), mpp=MPP, model="typed")
-    np.testing.assert_array_equal(typed.labels, result.labels)
+def test_the_broad_model_tells_types() -> None:
+    typed = nuguide.segment(skimage.data.immunohistochemistry(), mpp=MPP, model="broad")
     names = typed.card.types
     assert names == ("miscellaneous", "inflammatory", "epithelial", "spindle-shaped")
     found = typed.nuclei["type"].to_pylist()
     assert set(found) <= set(names)
     # Glands of the colon: more of their epithelium than of what they never are.
     assert found.count("epithelial") > found.count("miscellaneous")
-
-
-def test_the_typed_model_is_the_default_but_for_the_head_of_types() -> None:
-    default, typed = (load_plain(name).network.state_dict() for name in ("default", "typed"))
-    assert all(torch.equal(typed[key], value) for key, value in default.items())
-    assert {key.split(".")[1] for key in set(typed) - set(default)} == {"types"}
