@@ -20,6 +20,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "eunet3plus-paper": ("eunet3plus", {"fusion": "paper"}),
     "eunet3plus-cross": ("eunet3plus", {"fusion": "cross", "window": 4}),
     "eunet3plus-cross-level-3": ("eunet3plus", {"fusion": "cross", "fusion_level": 3}),
+    "eunet3plus-cross-multi-level": (
+        "eunet3plus",
+        {"fusion": "cross", "fusion_level": 3, "window": 4, "multi_level": True},
+    ),
     "eunet3plus-distil": ("eunet3plus", {"fusion": "distil", "fusion_level": 3}),
     "eunet3plus-relu-max": ("eunet3plus", {"activation": "relu", "pooling": "max"}),
     "eunet3plus-types-of-encoder": ("eunet3plus", {"types_from": "encoder"}),

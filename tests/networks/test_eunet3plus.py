@@ -54,6 +54,20 @@ def test_multi_level_gates_act_at_every_level() -> None:
     assert all((x - y).abs().max() > 0 for x, y in zip(before, after, strict=True))
 
 
+def test_cross_at_several_levels_guides_each_and_no_finer_one() -> None:
+    network = EUNet3Plus(width=4, fusion="cross", fusion_level=3, multi_level=True).eval()
+    image, tokens = torch.rand(1, 3, 128, 128), torch.randn(1, 256, 32, 32)
+    at_one = EUNet3Plus(width=4, fusion="cross", fusion_level=3).eval()
+    at_one.load_state_dict(network.state_dict(), strict=False)
+    with torch.no_grad():
+        several, one = (each.encode(image, tokens) for each in (network, at_one))
+    same = [torch.equal(x, y) for x, y in zip(several, one, strict=True)]
+    assert same == [True, True, True, False, False]
+    assert set(network.fuse_coarser) == {"4", "5"}
+    with pytest.raises(ValueError, match="expected fusion 'released' or 'cross'"):
+        EUNet3Plus(width=4, fusion="paper", multi_level=True)
+
+
 def test_missing_tokens_are_an_error() -> None:
     with pytest.raises(ValueError, match="no tokens"):
         EUNet3Plus(width=4, fusion="cross")(torch.rand(1, 3, 32, 32))
@@ -80,6 +94,8 @@ def test_cross_sets_the_grid_of_regions() -> None:
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=8).grid_px == 32
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=3).grid_px == 48
     assert EUNet3Plus(width=2, fusion="cross", fusion_level=4, window=5).grid_px == 80
+    several = EUNet3Plus(width=2, fusion="cross", fusion_level=3, window=8, multi_level=True)
+    assert several.grid_px == 128
     assert EUNet3Plus(width=2).grid_px == 16
     assert EUNet3Plus(width=2, fusion="paper").tile_px == 256
 

@@ -33,6 +33,7 @@ def benchmark() -> ModuleType:
         {"fusion": "released", "multi_level": True},
         {"fusion": "paper"},
         {"fusion": "cross", "fusion_level": 3},
+        {"fusion": "cross", "fusion_level": 3, "multi_level": True},
         {"activation": "relu", "pooling": "max"},
         {"pooling": "blur_max"},
     ],

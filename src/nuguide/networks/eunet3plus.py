@@ -61,8 +61,9 @@ class EUNet3Plus(nn.Module):
     token_noise, token_dropout : float
         Of ``CrossFusion``, in training.
     multi_level : bool
-        Squeeze-and-excitation gates at all five levels (mode ``released`` only): the gated map
-        feeds both the next level and the decoder.
+        More than one level is guided, and a guided map feeds both the next level and the decoder.
+        Mode ``released``: squeeze-and-excitation gates at all five levels; ``cross``: a block of
+        its own at ``fusion_level`` and at each coarser one.
     activation, pooling : str
         An ``Activation`` and a ``Pooling``, of the encoder.
     dropout : float
@@ -104,8 +105,10 @@ class EUNet3Plus(nn.Module):
         self.fusion = FusionMode(fusion)
         if not 1 <= fusion_level <= LEVELS:
             raise ValueError(f"fusion_level {fusion_level}; expected 1 to {LEVELS}")
-        if multi_level and self.fusion is not FusionMode.RELEASED:
-            raise ValueError(f"multi_level with fusion {fusion!r}; expected fusion 'released'")
+        if multi_level and self.fusion not in (FusionMode.RELEASED, FusionMode.CROSS):
+            raise ValueError(
+                f"multi_level with fusion {fusion!r}; expected fusion 'released' or 'cross'"
+            )
         if types_from not in ("decoder", "encoder"):
             raise ValueError(f"types_from {types_from!r}; expected 'decoder' or 'encoder'")
         widths = level_widths(width)
@@ -119,7 +122,8 @@ class EUNet3Plus(nn.Module):
         read = widths if types_from == "encoder" else None
         self.heads = Heads(self.decoder.out_channels, heads, n_types, read)
         self.fusion_level = fusion_level if not self.fusion.pools_globally else LEVELS
-        self.gates = MultiLevelGates(widths) if multi_level else None
+        crosses = self.fusion is FusionMode.CROSS
+        self.gates = MultiLevelGates(widths) if multi_level and not crosses else None
         initialise(self)
         # After the published initialisation: attention brings its own.
         cross = {
@@ -129,12 +133,14 @@ class EUNet3Plus(nn.Module):
             "token_dropout": token_dropout,
         }
         self.fuse = self._fusion_block(widths[self.fusion_level - 1], cross)
+        coarser = range(self.fusion_level + 1, LEVELS + 1) if multi_level and crosses else ()
+        self.fuse_coarser = nn.ModuleDict(
+            {str(level): CrossFusion(widths[level - 1], **cross) for level in coarser}
+        )
         self.reads_tokens = self.fusion.reads_tokens
         self.tile_px = 256 if self.fusion.pools_globally else None
-        fusion_stride = 2 ** (self.fusion_level - 1)
-        self.grid_px = (
-            math.lcm(STRIDE, window * fusion_stride) if self.fusion is FusionMode.CROSS else STRIDE
-        )
+        coarsest = LEVELS if coarser else self.fusion_level
+        self.grid_px = math.lcm(STRIDE, window * 2 ** (coarsest - 1)) if crosses else STRIDE
 
     def _fusion_block(self, channels: int, cross: dict[str, Any]) -> nn.Module | None:
         if self.gates is not None:
@@ -200,6 +206,8 @@ class EUNet3Plus(nn.Module):
         if self.reads_tokens and self.fuse is not None and level == self.fusion_level:
             fused: Tensor = self.fuse(x, tokens)
             return fused
+        if str(level) in self.fuse_coarser:
+            x = self.fuse_coarser[str(level)](x, tokens)
         return x
 
 
