@@ -235,6 +235,8 @@ def test_an_interrupted_batch_leaves_the_table_of_what_is_done(
     other, out = tmp_path / "other.png", tmp_path / "out"
     other.write_bytes(picture.read_bytes())
     asked = [picture, other, "--mpp", 0.5, "-o", out]
+    # A shell lets what it starts in the background ignore Ctrl-C, the tests too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
         told = []
 
@@ -245,6 +247,7 @@ def test_an_interrupted_batch_leaves_the_table_of_what_is_done(
 
         patch.setattr("nuguide.cli.segment.tell", interrupt)
         assert run(*asked).code == 130
+    signal.signal(signal.SIGINT, before)
     assert sorted(path.name for path in out.iterdir()) == ["other", "picture", "summary.csv"]
     assert len((out / "summary.csv").read_text().splitlines()) == 1 + 2
     ran = run(*asked)
