@@ -126,7 +126,7 @@ class EUNet3Plus(nn.Module):
         self.gates = MultiLevelGates(widths) if multi_level and not crosses else None
         initialise(self)
         # After the published initialisation: attention brings its own.
-        cross = {
+        cross: dict[str, Any] = {
             "window": window,
             "tokens_per_position": tokens_per_position,
             "token_noise": token_noise,
