@@ -1,7 +1,6 @@
 """The verb fields: what is drawn is a data set, which a model is scored on."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,21 +8,8 @@ import pytest
 
 from fixtures.slides import write_tiled_tiff
 from fixtures.tissue import draw_tissue
-from nuguide.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nuguide", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        code = end.value.code
-        return (0 if code is None else int(code), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")
