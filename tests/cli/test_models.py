@@ -122,6 +122,18 @@ def test_export_for_other_programs_tells_the_difference_to_torch(
     assert (tmp_path / "out" / "card.toml").is_file()
 
 
+def test_blend_makes_a_model_of_two(folder: Path, tmp_path: Path) -> None:
+    output = run("blend", folder, folder, "-o", tmp_path / "both", "--share", "0.3")
+    assert "weight by weight 0.3 of tiny and 0.7 of tiny" in " ".join(output.split())
+    assert "not scored" in output
+    both, one = (registry.load_plain(each) for each in (tmp_path / "both", folder))
+    assert both.card.scores == ()
+    for found, expected in zip(both.network.parameters(), one.network.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    with pytest.raises(OutputError, match="holds a model already"):
+        run("blend", folder, folder, "-o", tmp_path / "both")
+
+
 def test_import_turns_a_published_checkpoint_into_a_model(shared: Path, tmp_path: Path) -> None:
     oracle = shared / "oracles" / "released_single.safetensors"
     output = run("import", oracle, "-o", tmp_path / "model")

@@ -1,4 +1,4 @@
-"""``nuguide models``: list, show, import and export models."""
+"""``nuguide models``: list, show, import, blend and export models."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from nuguide.models.card import Card
 
-app = typer.Typer(help="List, show, import and export models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, import, blend and export models.", no_args_is_help=True)
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the model; made if absent.")
@@ -140,6 +140,29 @@ def import_checkpoint(
     refuse_existing(output)
     model = save_model(load_released(checkpoint, config), output)
     typer.echo(f"{model.card.name} ({model.card.guide.name or 'no guide'}) is in {output}")
+
+
+@app.command()
+def blend(
+    first: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A model, such as default.")],
+    second: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER", help="One that was trained on from it.")
+    ],
+    output: Output,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the second; the rest is of the first.")
+    ] = 0.5,
+) -> None:
+    """Blend a model and one trained on from it: what is new, with less of the old unlearned."""
+    from nuguide.models.blending import blend
+    from nuguide.models.checkpoint import refuse_existing, save_model
+    from nuguide.models.registry import load_plain
+
+    refuse_existing(output)
+    model = save_model(blend(load_plain(first), load_plain(second), share), output)
+    typer.echo(f"{model.card.name} is in {output}: {model.card.description}")
+    typer.echo(f"  licence: {model.card.licence}")
+    typer.echo("  not scored, not calibrated: nuguide evaluate, nuguide calibrate")
 
 
 @app.command()

@@ -7,6 +7,9 @@ from nuguide.errors import ModelError
 from nuguide.guides.registry import GUIDES
 from nuguide.models.card import Card
 
+NOT_STATED = "not stated"
+"""In place of a licence that nobody has named."""
+
 
 class CommercialUse(StrEnum):
     """Whether a licence allows commercial use, in words for a person; the worst comes last."""
@@ -100,7 +103,7 @@ def terms_of(card: Card) -> Terms:
     licences = {"weights": card.licence}
     if card.guide.kind == "named":
         entry = GUIDES.get(card.guide.name)
-        licences[f"guide {card.guide.name}"] = entry.licence if entry else "not stated"
+        licences[f"guide {card.guide.name}"] = entry.licence if entry else NOT_STATED
     for data in card.training_data:
         licences[f"training data {data.name}"] = data.licence
     return Terms(licences)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from nuguide.models.card import TrainingData
+from nuguide.models.licence import NOT_STATED
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.seen import SeenSet, seen_by
-
-NOT_STATED = "not stated"
 
 
 def licence_and_data(run: Path, recipe: SegmentationRecipe) -> tuple[str, tuple[TrainingData, ...]]:
