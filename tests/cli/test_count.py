@@ -148,11 +148,49 @@ def test_a_missing_field_is_refused(run: Run, made: Path, annotations: Path) -> 
     path.write_text(json.dumps(content))
     code, _, err = run("count", made / "out", annotations)
     assert code == 2
-    assert "b.geojson lacks field 2 of 5, which begins at x " in err
+    assert "b.geojson lacks one of 5 fields, which begins at x " in err
     path.unlink()
     code, _, err = run("count", made / "out", annotations)
     assert code == 2
     assert "b.geojson is missing" in err
+
+
+def test_added_fields_count_once_they_are_annotated(
+    run: Run, made: Path, annotations: Path
+) -> None:
+    more = ("fields", made / "slides", "-o", annotations, "-n", 7, "--add")
+    assert run(*more)[0] == 0
+    code, _, err = run("count", made / "out", annotations)
+    assert code == 2
+    assert "a.geojson lacks one of 7 fields" in err
+    for name in "ab":
+        whole = json.loads((annotations / f"{name}.geojson").read_text())
+        added = json.loads((annotations / "added" / f"{name}-6-7.geojson").read_text())
+        whole["features"] += added["features"]  # as QuPath exports the objects of both
+        (annotations / f"{name}.geojson").write_text(json.dumps(whole))
+    code, out, _ = run("count", made / "out", annotations)
+    assert code == 0
+    assert "14 of " in out
+    assert "warning: every field holds just as many" in out, "none twice, none missing"
+
+
+def test_fields_and_run_of_two_scales_are_refused(run: Run, made: Path, annotations: Path) -> None:
+    path = annotations / "b.fields.json"
+    path.write_text(path.read_text().replace('"mpp": 0.5', '"mpp": 0.25'))
+    code, _, err = run("count", made / "out", annotations)
+    assert code == 2
+    assert "was segmented at 0.5 um/px, the fields of" in err
+
+
+def test_it_says_how_many_fields_more_certainty_takes(
+    run: Run, made: Path, annotations: Path
+) -> None:
+    for name in "ab":
+        corrected(annotations / f"{name}.geojson", lambda i, f: None if i % 5 == 2 else f)
+    out = run("count", made / "out", annotations)[1]
+    (line,) = (line for line in out.splitlines() if line.startswith("for all: "))
+    assert "% by 10 fields; " in line
+    assert "-n N --add" in line
 
 
 def test_a_field_that_lost_a_corner_is_refused(run: Run, made: Path, annotations: Path) -> None:
@@ -172,7 +210,7 @@ def test_a_field_that_lost_a_corner_is_refused(run: Run, made: Path, annotations
     path.write_text(json.dumps(content))
     code, _, err = run("count", made / "out", annotations)
     assert code == 2
-    assert "b.geojson lacks field 2 of 5" in err
+    assert "b.geojson lacks one of 5 fields" in err
 
 
 def test_a_slide_that_was_renamed_and_drawn_from_again_does_not_count_twice(

@@ -97,3 +97,48 @@ def test_images_of_one_name_are_told_before_any_work(run: Run, copied: Path) -> 
     assert code == 2
     assert "several images are called a; expected names that differ" in err
     assert not (copied / "annotations").exists()
+
+
+def test_more_fields_are_added_beside_those_there_are(run: Run, copied: Path) -> None:
+    out = copied / "annotations"
+    asked = ("fields", copied / "a.tif", "-o", out, "--side", 80)
+    assert run(*asked, "-n", 2)[0] == 0
+    drawn = (out / "a.geojson").read_bytes()
+    before = json.loads((out / "a.fields.json").read_text())
+    code, told, _ = run(*asked, "-n", 5, "--add")
+    assert code == 0
+    assert "2 of " in told
+    assert "fields were there, 3 added, " in told
+    assert (out / "a.geojson").read_bytes() == drawn, "somebody may have corrected it"
+    after = json.loads((out / "a.fields.json").read_text())
+    assert set(after["drawn"]) > set(before["drawn"])
+    assert {**after, "drawn": 0} == {**before, "drawn": 0}
+    added = json.loads((out / "added" / "a-3-5.geojson").read_text())["features"]
+    names = [each["properties"].get("name") for each in added]
+    assert names[:3] == ["field 3", "field 4", "field 5"]
+    assert len(names) > 3, "nuclei to begin with"
+    code, told, _ = run(*asked[:-2], "-n", 5, "--add")
+    assert code == 0
+    assert "5 of " in told
+    assert "are left as they are" in told
+
+
+def test_fields_are_added_to_what_they_are_part_of(run: Run, copied: Path) -> None:
+    out = copied / "annotations"
+    one = ("fields", copied / "a.tif", "-o", out, "--empty", "--add", "-n")
+    assert run(*one, 2, "--side", 80)[0] == 0, "of a slide without fields they are drawn"
+    code, _, err = run(*one, 4, "--side", 60)
+    assert code == 2
+    assert "has the side of a field in um 80, asked for is 60; expected the same" in err
+    code, _, err = run(*one, 4, "--mpp", 0.4)
+    assert code == 2
+    assert "has the um/px 0.5, asked for is 0.4" in err
+    (copied / "a.tif").write_bytes((copied / "b.tif").read_bytes())
+    code, _, err = run(*one, 4)
+    assert code == 2
+    assert "has the image " in err
+    (out / "a.fields.json").unlink()
+    code, _, err = run(*one, 4)
+    assert code == 2
+    assert "a.fields.json cannot be read" in err
+    assert not (out / "added").exists()

@@ -1,16 +1,24 @@
 """Fields to annotate: which are drawn, and what lies in them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+from scipy import stats
 
 from nuguide.errors import InputError
 from nuguide.models.model import Model
 from nuguide.segmentation.area import Area, Where, find_area
-from nuguide.segmentation.fields import Wanted, draw_fields, nuclei_in, outline_of
+from nuguide.segmentation.fields import (
+    Wanted,
+    draw_fields,
+    draw_more,
+    nuclei_in,
+    outline_of,
+)
 from nuguide.segmentation.run import segment_array
 from nuguide.slides.reader import Slide, from_array
 from nuguide.slides.regions import Box
@@ -96,10 +104,42 @@ def test_there_are_no_more_fields_than_fit_and_a_small_image_is_one(slide: Slide
     assert whole.fields == (Box(0, 0, 400, 600),)
 
 
+def test_more_fields_are_drawn_of_what_is_left(slide: Slide) -> None:
+    frame = draw_fields(slide, Area(), Wanted(3, 30.0))
+    whole, added = draw_more(frame, 8)
+    assert whole.drawn.size == 8
+    assert set(frame.fields) < set(whole.fields)
+    assert set(added) == set(whole.fields) - set(frame.fields)
+    assert draw_more(frame, 8)[1] == added, "the same again"
+    same, none = draw_more(frame, 3)
+    assert (same.fields, none) == (frame.fields, ())
+    everything, _ = draw_more(frame, 10_000)
+    assert everything.drawn.tolist() == frame.squares.tolist()
+
+
+def test_what_is_left_is_drawn_with_one_chance(slide: Slide) -> None:
+    frame = draw_fields(slide, Area(), Wanted(2, 30.0))
+    often = np.zeros(frame.squares.size)
+    for seed in range(600):
+        whole, _ = draw_more(replace(frame, seed=seed), 4)
+        often += np.isin(frame.squares, np.setdiff1d(whole.drawn, frame.drawn))
+    left = ~np.isin(frame.squares, frame.drawn)
+    assert not often[~left].any()
+    expected = 1200 / left.sum()
+    assert ((often[left] - expected) ** 2 / expected).sum() < stats.chi2.ppf(0.9999, left.sum() - 1)
+
+
 @pytest.mark.parametrize("side", [0.0, 15.0, 3000.0, float("nan")])
 def test_a_side_that_no_field_has_is_refused(side: float) -> None:
     with pytest.raises(InputError, match="expected 16 to 2000 um"):
         Wanted(3, side)
+
+
+def test_nuclei_of_fields_of_before_are_theirs(slide: Slide, model: Model) -> None:
+    old, new = Box(75, 75, 100, 100), Box(75, 175, 100, 100)
+    one_by_one = [*nuclei_in(slide, [old], model), *nuclei_in(slide, [new], model, [old])]
+    together = nuclei_in(slide, [old, new], model)
+    assert [each.outline for each in one_by_one] == [each.outline for each in together]
 
 
 def test_nuclei_of_a_field_are_those_of_the_image_and_each_comes_once(

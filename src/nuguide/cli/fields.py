@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nuguide.models.model import Model
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.fields import Wanted
+    from nuguide.slides.reader import Slide
+    from nuguide.slides.regions import Box
     from nuguide.units import AskedMpp
 
 BAD_INPUT = 2
@@ -31,7 +35,16 @@ def fields(
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=1000, help="Fields of each slide.")
     ] = 3,
-    side: Annotated[float, typer.Option(help="Side of a field, um.")] = 128.0,
+    side: Annotated[
+        float | None, typer.Option(help="Side of a field, um; 128 if it is not given.")
+    ] = None,
+    add: Annotated[
+        bool,
+        typer.Option(
+            "--add",
+            help="Where a slide has fewer fields than --number, draw further ones, into added/.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Another seed draws other fields; the same, the same ones.")
     ] = 0,
@@ -70,23 +83,27 @@ def fields(
     from nuguide.models.registry import load
     from nuguide.segmentation.area import Where
     from nuguide.segmentation.engine import on_device
-    from nuguide.segmentation.fields import Wanted
+    from nuguide.segmentation.fields import SIDE, Wanted
     from nuguide.slides.finding import find_images
     from nuguide.units import asked_mpp
 
-    wanted, where = Wanted(number, side, seed), Where(not no_tissue, tissue_threshold, roi)
+    wanted = Wanted(number, SIDE if side is None else side, seed)
+    where = Where(not no_tissue, tissue_threshold, roi)
     images, asked = find_images(inputs), asked_mpp(mpp)
     targets = _targets(images, out)
     loaded = on_device(load(model), device)
     failed = 0
     for image, target in watched(list(zip(images, targets, strict=True)), "Drawing fields"):
         there = [each for each in (target, Path(f"{target}.gz")) if each.exists()]
-        if there:
+        if there and not add:
             typer.echo(f"{image.name}: {there[0]} was there, and is left as it is")
             continue
         try:
-            told = _draw(image, target, loaded, asked, where, wanted, empty=empty)
-            typer.echo(f"{image.name}: {told}, in {target}")
+            if there:
+                told = _add(image, out, loaded, asked, number, side, empty=empty)
+            else:
+                told = _draw(image, target, loaded, asked, where, wanted, empty=empty)
+            typer.echo(f"{image.name}: {told}")
         except NuguideError as error:
             if len(images) == 1:
                 raise
@@ -124,24 +141,73 @@ def _draw(
 ) -> str:
     """Draw the fields of an image, write them, and say what was drawn."""
     from nuguide.datasets.frame import frame_path, write_frame
-    from nuguide.export.fields import write_fields
     from nuguide.segmentation.area import find_area
     from nuguide.segmentation.estimate import open_scaled
-    from nuguide.segmentation.fields import draw_fields, nuclei_in, outline_of
+    from nuguide.segmentation.fields import draw_fields
 
     with open_scaled(image, mpp, model) as slide:
         frame = draw_fields(slide, find_area(slide, where), wanted)
-        nuclei = [] if empty else nuclei_in(slide, frame.fields, model)
         # First, since where the GeoJSON lies nothing is drawn again.
         write_frame(frame, frame_path(target.parent, image))
-        write_fields(
-            [outline_of(box) for box in frame.fields],
-            [(nucleus.outline, nucleus.kind) for nucleus in nuclei],
-            target,
-            model.card.types,
-        )
-        warnings = "".join(f"; warning: {warning}" for warning in slide.warnings)
+        found = _write(frame.fields, slide, model, target, empty=empty)
     n = frame.drawn.size
     few = f" (fewer than {wanted.number})" if n < wanted.number else ""
+    return f"{n} of {frame.squares.size:,} fields of {wanted.side_um:g} um{few}{found}"
+
+
+def _add(
+    image: Path,
+    out: Path,
+    model: "Model",
+    mpp: "AskedMpp | None",
+    number: int,
+    side: float | None,
+    *,
+    empty: bool,
+) -> str:
+    """Draw further fields of an image, write them, and say what was drawn."""
+    from nuguide.datasets.frame import check_same, frame_path, read_frame, write_frame
+    from nuguide.files import make_folder
+    from nuguide.segmentation.estimate import open_scaled
+    from nuguide.segmentation.fields import draw_more
+
+    path = frame_path(out, image)
+    frame = read_frame(path)
+    whole, added = draw_more(frame, number)
+    has = f"{frame.drawn.size} of {frame.squares.size:,} fields"
+    if not added:
+        return f"{has} were there, and are left as they are"
+    with open_scaled(image, frame.mpp if mpp is None else mpp, model) as slide:
+        check_same(frame, slide.sha256, slide.mpp, side, path)
+        first = frame.drawn.size + 1
+        target = out / "added" / f"{image.stem}-{first}-{whole.drawn.size}.geojson"
+        make_folder(target.parent, "give another --out")
+        found = _write(added, slide, model, target, frame.fields, empty=empty)
+        # Last: until then the same command draws the same fields again.
+        write_frame(whole, path)
+    return f"{has} were there, {len(added)} added{found}"
+
+
+def _write(
+    fields: "Sequence[Box]",
+    slide: "Slide",
+    model: "Model",
+    target: Path,
+    others: "Sequence[Box]" = (),
+    *,
+    empty: bool,
+) -> str:
+    """Write fields and the nuclei found in them, and say how many these are, and where."""
+    from nuguide.export.fields import write_fields
+    from nuguide.segmentation.fields import nuclei_in, outline_of
+
+    nuclei = [] if empty else nuclei_in(slide, fields, model, others)
+    write_fields(
+        [outline_of(box) for box in fields],
+        [(nucleus.outline, nucleus.kind) for nucleus in nuclei],
+        target,
+        model.card.types,
+        first=len(others) + 1,
+    )
     found = "" if empty else f", {len(nuclei):,} nuclei"
-    return f"{n} of {frame.squares.size:,} fields of {wanted.side_um:g} um{few}{found}{warnings}"
+    return f"{found}{''.join(f'; warning: {each}' for each in slide.warnings)}, in {target}"

@@ -4,6 +4,7 @@ Kept beside the GeoJSON of the fields, since QuPath keeps nothing that it does n
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -93,6 +94,46 @@ class Frame:
         on_grid = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
         number = np.where(on_grid, row * columns + column, -1).astype(np.int64)
         return np.where(np.isin(number, self.squares), number, -1)
+
+
+def check_same(frame: Frame, sha256: str, mpp: float, side_um: float | None, path: Path) -> None:
+    """Refuse to add fields to a frame of another image, or of other squares than are asked for.
+
+    Parameters
+    ----------
+    frame : Frame
+        Of the fields that there are.
+    sha256 : str
+        Of the image that fields are drawn of.
+    mpp : float
+        Its um/px.
+    side_um : float or None
+        Side of a field that was asked for, um; None: whatever the frame has.
+    path : Path
+        Of the frame, for the message.
+
+    Raises
+    ------
+    DataSetError
+        Naming what differs.
+    """
+    side = max(frame.size_px) * frame.mpp
+    for what, there, asked, same in (
+        ("image", frame.image_sha256[:16], sha256[:16], frame.image_sha256 == sha256),
+        ("um/px", f"{frame.mpp:g}", f"{mpp:g}", math.isclose(frame.mpp, mpp, rel_tol=1e-6)),
+        (
+            "side of a field in um",
+            f"{side:g}",
+            f"{side_um:g}" if side_um else "",
+            side_um is None or abs(side - side_um) <= frame.mpp,
+        ),
+    ):
+        if not same:
+            raise DataSetError(
+                f"{path} has the {what} {there}, asked for is {asked}; expected the same, since "
+                "all fields of a slide are one draw; leave the option out, or draw into another "
+                "folder"
+            )
 
 
 def frame_path(folder: Path, image: Path) -> Path:

@@ -1,5 +1,6 @@
 """Nuclei of whole slides, counted by a run and corrected by fields that a person annotated."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -191,6 +192,7 @@ def _opened(frame: Frame, path: Path, runs: Mapping[str, list[Run]], out: Path) 
             "of; segment it, or give a folder with one run of it"
         )
     (run,) = there
+    _check_scale(frame, run, path)
     drawn = read_drawn(_geojson_beside(path))
     _check_fields(frame, drawn, path)
     nuclei = [each for each in drawn if each.kind not in (IGNORE, REGION)]
@@ -198,6 +200,16 @@ def _opened(frame: Frame, path: Path, runs: Mapping[str, list[Run]], out: Path) 
     shapely.prepare(vague)
     annotated = tally([drawn_points(nuclei)], frame, vague)
     return Slide(frame.image, frame, run, tally(found_by(run), frame, vague), annotated)
+
+
+def _check_scale(frame: Frame, run: Run, path: Path) -> None:
+    mpp = float(run.record["configuration"]["mpp"])
+    if not math.isclose(mpp, frame.mpp, rel_tol=1e-6):
+        raise InputError(
+            f"{run.folder} was segmented at {mpp:g} um/px, the fields of {path} were drawn at "
+            f"{frame.mpp:g}; expected one scale, which is the slide's own; segment it, or draw "
+            "fields, with the right --mpp"
+        )
 
 
 def _geojson_beside(frame: Path) -> Path:
@@ -227,13 +239,13 @@ def _check_fields(frame: Frame, drawn: Sequence[Drawn], path: Path) -> None:
     """Refuse annotations in which a field that was drawn is missing: the rest is nobody's draw."""
     areas = np.array([polygon_of(each.outline) for each in drawn if each.kind == REGION], object)
     corners = shapely.bounds(areas).reshape(-1, 4)
-    for number, field in enumerate(frame.fields, start=1):
+    for field in frame.fields:
         box = shapely.box(field.x, field.y, field.x + field.width, field.y + field.height)
         near = np.abs(corners - box.bounds).max(axis=1) <= _NEAR_PX
         apart = shapely.hausdorff_distance(shapely.boundary(areas[near]), box.exterior)
         if not (apart <= 2**0.5 * _NEAR_PX).any():
             raise DataSetError(
-                f"{_geojson_beside(path)} lacks field {number} of {frame.drawn.size}, which begins "
+                f"{_geojson_beside(path)} lacks one of {frame.drawn.size} fields, which begins "
                 f"at x {field.x}, y {field.y} px; expected all that were drawn, as they were: "
                 "fields that somebody leaves out are those that look bad; annotate it"
             )

@@ -3,7 +3,8 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
+from math import ceil
 from pathlib import Path
 
 from rich.table import Table
@@ -20,6 +21,12 @@ from nuguide.evaluation.sampling import (
     total_of_fields_alone,
 )
 from nuguide.files import replacing
+
+_AIMS = (0.1, 0.05)
+"""Half the width of an interval, over the total, that people ask for."""
+
+_NORMAL = 1.96
+"""Half the width of an interval over the standard error, by many fields."""
 
 TOGETHER = "all"
 """What stands in place of a slide's name where all slides are meant."""
@@ -197,7 +204,9 @@ def reading_lines(slides: Sequence[Slide], counts: Sequence[Count]) -> list[str]
         lines.append(
             "-: fields that do not differ from each other give no interval; more of them may do"
         )
-    return [*lines, *_worth(whole[-1]), *_beyond(slides, whole[-1]), *_doubt(slides)]
+    last = whole[-1]
+    more = (_worth(last), _wanted(last, len(slides)), _beyond(slides, last), _doubt(slides))
+    return [*lines, *chain(*more)]
 
 
 def _worth(whole: Count) -> list[str]:
@@ -208,6 +217,24 @@ def _worth(whole: Count) -> list[str]:
     return [
         f"by the fields alone: {alone.value:,.0f}, {alone.low:,.0f} to {alone.high:,.0f}; to "
         f"be as sure without the run, about {whole.worth:.1f} times as many would be needed"
+    ]
+
+
+def _wanted(whole: Count, slides: int) -> list[str]:
+    """Say about how many fields would make the total surer, if they were like those there are."""
+    total, n = whole.total, whole.fields
+    now = (total.high - total.value) / total.value if total.value else float("nan")
+    told = []
+    for aim in (each for each in _AIMS if each < now):
+        ratio = (aim * total.value / _NORMAL) ** 2 / total.variance
+        needed = 1 / (1 / whole.squares + (1 / n - 1 / whole.squares) * ratio)
+        a_slide = f" ({ceil(needed / slides):,} a slide)" if slides > 1 else ""
+        told.append(f"± {100 * aim:.0f} % takes about {max(n + 1, ceil(needed)):,}{a_slide}")
+    if not told:
+        return []
+    return [
+        f"for {whole.name}: ± {100 * now:.0f} % by {n:,} fields; {', '.join(told)}: nuguide fields "
+        "SLIDES -o ANNOTATIONS -n N --add, where N is for a slide"
     ]
 
 

@@ -24,6 +24,7 @@ def write_fields(
     nuclei: Sequence[tuple[Any, str | None]],
     path: Path,
     types: Sequence[str] = (),
+    first: int = 1,
 ) -> None:
     """Write areas to annotate, and nuclei to begin with, as annotations that QuPath can edit.
 
@@ -38,6 +39,8 @@ def write_fields(
         Ends in ``.geojson``.
     types : sequence of str
         Those that the model tells apart, in its order, which gives each its colour.
+    first : int
+        Number of the first area, by which it is called.
 
     Raises
     ------
@@ -45,7 +48,9 @@ def write_fields(
         If ``path`` cannot be written.
     """
     colours = colours_of(types)
-    features = [_feature(area, _region(), f"field {i}") for i, area in enumerate(fields, start=1)]
+    features = [
+        _feature(area, _region(), f"field {i}") for i, area in enumerate(fields, start=first)
+    ]
     features += [_feature(outline, _class(kind, colours)) for outline, kind in nuclei]
     with replacing(path) as aside:
         aside.write_text(

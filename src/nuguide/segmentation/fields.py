@@ -1,7 +1,7 @@
 """Fields of tissue drawn at random, to be annotated: so that an accuracy is nobody's choice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ _MARGIN_UM = 48.0
 SIDE_UM = (16.0, 2000.0)
 """Smallest and largest side of a field."""
 
+SIDE = 128.0
+"""Side of a field if nobody asks for another, um."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -46,7 +49,7 @@ class Wanted:
     """
 
     number: int = 3
-    side_um: float = 128.0
+    side_um: float = SIDE
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -135,11 +138,53 @@ def draw_fields(slide: Slide, area: Area, wanted: Wanted) -> Frame:
     )
 
 
-def nuclei_in(slide: Slide, fields: Sequence[Box], model: Model) -> list[Nucleus]:
-    """Segment the nuclei that lie in fields, those that their borders cut too; each once."""
+def draw_more(frame: Frame, number: int) -> tuple[Frame, tuple[Box, ...]]:
+    """Draw further fields of a slide until it has a number of them.
+
+    All of them together are then as if they had been drawn at once: each square that was left has
+    the same chance.
+
+    Parameters
+    ----------
+    frame : Frame
+        Of the fields that there are.
+    number : int
+        Of all fields together; there are no more than squares.
+
+    Returns
+    -------
+    Frame
+        With the squares of all fields.
+    tuple of Box
+        The new fields, full-resolution px, from the top down; none if there are enough.
+    """
+    left = np.setdiff1d(frame.squares, frame.drawn)
+    missing = min(max(0, number - frame.drawn.size), left.size)
+    seed = [frame.seed, int(frame.image_sha256[:16], 16), frame.drawn.size]
+    added = np.sort(np.random.default_rng(seed).choice(left, missing, replace=False))
+    whole = replace(frame, drawn=np.union1d(frame.drawn, added))
+    return whole, replace(frame, drawn=added).fields
+
+
+def nuclei_in(
+    slide: Slide, fields: Sequence[Box], model: Model, others: Sequence[Box] = ()
+) -> list[Nucleus]:
+    """Segment the nuclei that lie in fields, those that their borders cut too; each once.
+
+    Parameters
+    ----------
+    slide : Slide
+        The image.
+    fields : sequence of Box
+        Full-resolution px.
+    model : Model
+        On the device it is to run on.
+    others : sequence of Box
+        Fields of before: a nucleus that reaches into one is theirs.
+    """
     found: list[Nucleus] = []
     for number, field in enumerate(fields):
-        before = shapely.union_all([outline_of(each) for each in fields[:number]])
+        before = shapely.union_all([outline_of(each) for each in (*others, *fields[:number])])
         found += (
             nucleus
             for nucleus in _segmented(slide, field, model)
