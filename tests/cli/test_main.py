@@ -54,6 +54,13 @@ def verb(monkeypatch):
     return run_as_verb
 
 
+def test_an_empty_argument_is_no_folder(tmp_path):
+    result = run("segment", "a.png", "-o", "", PWD=str(tmp_path))
+    assert result.returncode == 2
+    assert "error: an empty argument after -o; expected a value" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_help_names_every_verb():
     result = run("--help", COLUMNS="100")
     assert result.returncode == 0

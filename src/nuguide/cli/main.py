@@ -28,7 +28,7 @@ from nuguide.cli import (
     selfcheck,
     train,
 )
-from nuguide.errors import NuguideError
+from nuguide.errors import InputError, NuguideError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -87,6 +87,7 @@ def main() -> None:
     """
     _write_whatever_it_says()
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except NuguideError as error:
         typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
@@ -106,6 +107,17 @@ def main() -> None:
             typer.echo("interrupted", err=True)
         _flush_quietly()
         raise
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument: as a path it would be the current folder, and never is meant."""
+    for place, argument in enumerate(arguments):
+        if not argument:
+            before = f" after {arguments[place - 1]}" if place else ""
+            raise InputError(
+                f"an empty argument{before}; expected a value; a variable of the shell may not be "
+                "set"
+            )
 
 
 def _write_whatever_it_says() -> None:
