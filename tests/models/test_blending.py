@@ -79,8 +79,17 @@ def test_a_head_that_the_first_lacks_is_the_seconds(unguided: Model) -> None:
     assert heads
     assert all(torch.equal(found.network.state_dict()[key], state[key]) for key in heads)
     assert found.card.types == TYPES
-    with pytest.raises(ModelError, match="give the model with more heads last"):
-        blend(second, unguided)
+
+
+def test_a_head_that_the_second_lacks_is_left_out(unguided: Model) -> None:
+    first = typed(unguided)
+    found = blend(first, unguided, 0.25)
+    assert found.card.types == ()
+    assert found.card.network == unguided.card.network
+    before, after = first.network.state_dict(), unguided.network.state_dict()
+    for key, value in found.network.state_dict().items():
+        expected = 0.75 * before[key] + 0.25 * after[key]
+        torch.testing.assert_close(value, expected.to(value.dtype))
 
 
 def test_a_blend_can_be_saved_and_its_card_says_what_it_is(unguided: Model, tmp_path: Path) -> None:

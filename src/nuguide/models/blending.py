@@ -22,7 +22,7 @@ LEAST_COSINE = 0.5
 """Between the weights of two networks of one origin; of strangers it is about 0."""
 
 _OF_HEADS = {"heads", "n_types", "types_from"}
-"""Options in which the second network may differ: heads that the first does not have."""
+"""Options in which the networks may differ: heads that one of them does not have."""
 
 
 def blend(first: Model, second: Model, share: float = 0.5) -> Model:
@@ -34,8 +34,8 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
         In the plain form, see ``nuguide.models.registry.load_plain``: as a rule what the other
         began with.
     second : Model
-        The same network, guide and um/px. Heads that the first does not have, and the decoding,
-        are this one's.
+        The same network, guide and um/px. Its heads are the blend's, those that the first does
+        not have as they are, and so is its decoding.
     share : float
         Of the second, 0..1.
 
@@ -63,10 +63,11 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
     _check_cards(first.card, second.card)
     _check_guides(first, second)
     before, after = first.network.state_dict(), second.network.state_dict()
-    if fault := misfit(second.network, after | before):
+    shared = {key: value for key, value in before.items() if key in after or not _of_head(key)}
+    if fault := misfit(second.network, after | shared):
         raise ModelError(
             f"the model {first.card.name} {fault}, for the network of {second.card.name}; expected "
-            "the weights that it was trained on from; give the model with more heads last"
+            "a model and one that was trained on from it; give two such models"
         )
     _check_origin(first.card, second.card, _cosine(before, after))
     spec = second.card.network
@@ -74,6 +75,10 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
     network.load_state_dict(_between(before, after, share))
     card = _card(first.card, second.card, share)
     return Model(network.eval().requires_grad_(False), second.guide, card)
+
+
+def _of_head(key: str) -> bool:
+    return key.startswith("heads.")
 
 
 def _between(before: State, after: State, share: float) -> State:
