@@ -1,6 +1,7 @@
 """Pages of HTML that need nothing else: no network, no script, pictures inside."""
 
 import base64
+from functools import cache
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -8,6 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from nuguide.files import ADVICE, replacing
 
 
+@cache  # compiling a template takes as long as segmenting a small image
 def page_templates(package: str) -> Environment:
     """Return the templates of a package, in which everything that comes from a file is escaped.
 
