@@ -27,6 +27,7 @@ from nuguide.evaluation.sampling import (
     Stratum,
     estimated_share,
     estimated_total,
+    fields_for,
     total_of_fields_alone,
 )
 from nuguide.models.model import Model
@@ -41,6 +42,8 @@ MODELS = {MONUSEG: ("default",), CONSEP: ("default", "broad")}
 SIDE_UM = 50.0
 FIELDS = (5, 10, 20)
 DRAWS = 4000
+FIRST, AIM = (5, 10), 0.1
+"""Fields to begin with, and half of the interval, over the total, that others are drawn for."""
 
 Counts = NDArray[np.float64]
 
@@ -60,7 +63,17 @@ class Slide:
 
     def drawn(self, fields: int, random: np.random.Generator) -> Stratum:
         """Draw fields."""
-        picked = random.choice(len(self.true), fields, replace=False)
+        return self._of(random.choice(len(self.true), fields, replace=False))
+
+    def drawn_on(self, fields: int, random: np.random.Generator) -> Stratum:
+        """Draw fields, and then as many as these say that it takes."""
+        order = random.permutation(len(self.true))
+        first = estimated_total([self._of(order[:fields])])
+        if not first.variance or (first.high - first.value) / first.value <= AIM:
+            return self._of(order[:fields])
+        return self._of(order[: fields_for(first, fields, len(order), AIM)])
+
+    def _of(self, picked: NDArray[np.int64]) -> Stratum:
         return Stratum(
             len(self.true), self.found.sum(axis=0), self.found[picked], self.true[picked]
         )
@@ -103,12 +116,13 @@ def rows_of(tissue: Tissue, data: Path, name: str) -> list[dict[str, Any]]:
         "model_sha256": model.card.sha256,
     }
     kinds = ["nuclei", *(kind for kind in names if kind != "miscellaneous")]
+    told |= {"squares": len(slide.true)}
     return [
-        told | {"squares": len(slide.true), "fields": n, "kind": kind} | of_draws(slide, column, n)
+        told | {"fields": n, "kind": kind} | of_draws(slide, column, n)
         for kind in kinds
         for n in FIELDS
         for column in [1 + names.index(kind) if kind in names else 0]
-    ]
+    ] + [told | {"first": n, "aim": AIM, "kind": "nuclei"} | in_two_steps(slide, n) for n in FIRST]
 
 
 def of_draws(slide: Slide, column: int, fields: int) -> dict[str, float]:
@@ -130,6 +144,20 @@ def of_draws(slide: Slide, column: int, fields: int) -> dict[str, float]:
         "found": round(float(found), 4),
         **_spread("fields_alone", alone, truth),
         **_spread("both", both, truth),
+    }
+
+
+def in_two_steps(slide: Slide, first: int) -> dict[str, float]:
+    """Return the same of fields of which the first say how many there are to be."""
+    random = np.random.default_rng(0)
+    strata = [slide.drawn_on(first, random) for _ in range(DRAWS)]
+    truth = slide.true[:, 0].sum()
+    return {
+        "true": round(float(truth), 4),
+        "found": round(float(slide.found[:, 0].sum()), 4),
+        "fields": round(float(np.mean([each.fields for each in strata])), 1),
+        **_spread("fields_alone", [total_of_fields_alone([each]) for each in strata], truth),
+        **_spread("both", [estimated_total([each]) for each in strata], truth),
     }
 
 
@@ -194,7 +222,7 @@ def updated(text: str, rows: list[dict[str, Any]]) -> str:
         lines.append(
             [
                 f"{row['images']}, `{row['model']}`: {kind}",
-                str(row["fields"]),
+                _fields_in_words(row),
                 f"{100 * (row['found'] / row['true'] - 1):+.0f} %",
                 f"{100 * row['fields_alone_rms_error']:.0f} %",
                 f"{100 * row['both_rms_error']:.0f} %",
@@ -204,6 +232,12 @@ def updated(text: str, rows: list[dict[str, Any]]) -> str:
             ]
         )
     return with_table(text, as_table(lines), "counting", "counting.py")
+
+
+def _fields_in_words(row: dict[str, Any]) -> str:
+    if "first" not in row:
+        return str(row["fields"])
+    return f"{row['first']}, then for ± {100 * row['aim']:.0f} %: {row['fields']:.0f} on average"
 
 
 if __name__ == "__main__":

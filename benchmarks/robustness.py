@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+from accuracy import TABLED
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pages import README, as_table, with_table
@@ -35,7 +36,7 @@ Spoil = Callable[[Rgb, float], tuple[Rgb, float]]
 """An image and its um/px -> the image and the um/px that are given to the model."""
 
 PAGE = README.parent / "docs/results.md"
-JSON = README.parent / "docs/results/robustness.json"
+RESULTS = README.parent / "docs/results/robustness.json"
 FIGURE = README.parent / "docs/results/robustness.svg"
 SHOWN = ("dice_foreground", "aji", "pq", "count_ratio")
 SEED = 0
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true")
     chosen = parser.parse_args()
     if chosen.page:
-        make_page(json.loads(JSON.read_text(encoding="utf-8")))
+        make_page(json.loads(RESULTS.read_text(encoding="utf-8")))
     elif chosen.model and chosen.data:
         report = measured(load(chosen.model), chosen.data)
         if chosen.json:
@@ -168,11 +169,14 @@ def _rows(scores: list[Scores]) -> dict[str, dict[str, float]]:
 def make_page(report: dict[str, Any]) -> None:
     """Write the table and the figure of the committed results."""
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(
-        with_table(text, table(report), "robustness", "robustness.py --page"), encoding="utf-8"
-    )
+    PAGE.write_text(updated(text, report), encoding="utf-8")
     with mpl.rc_context({"svg.hashsalt": "nuguide"}):
         figure(report).savefig(FIGURE, metadata={"Date": None})
+
+
+def updated(text: str, report: dict[str, Any]) -> str:
+    """Return the text of the page with its table of these results."""
+    return with_table(text, table(report), "robustness", "robustness.py")
 
 
 def table(report: dict[str, Any]) -> str:
@@ -180,20 +184,23 @@ def table(report: dict[str, Any]) -> str:
     sets = report["sets"]
     heads = [f"`{report['model']}`"]
     for name, found in sets.items():
-        heads += [f"{name}, n = {found['n']}: AJI", "change", "nuclei, predicted / true"]
+        heads += [f"{_title(name, found)}: AJI", "change", "nuclei, predicted / true"]
     rows = []
     for way in SPOILT:
         cells = [way]
         for found in sets.values():
             row = found["ways"][way]
-            change = f"{row['change']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-            cells += [
-                f"{row['aji']:.3f}",
-                "reference" if way == AS_IT_IS else change,
-                f"{row['count_ratio']:.2f}",
-            ]
+            change = "reference"
+            if way != AS_IT_IS:
+                change = f"{row['change']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+            cells += [f"{row['aji']:.3f}", change, f"{row['count_ratio']:.2f}"]
         rows.append(cells)
     return as_table([heads, *rows])
+
+
+def _title(name: str, found: dict[str, Any]) -> str:
+    titles = {f"{tissue.name} {tissue.split}": tissue.title for tissue in TABLED}
+    return f"{titles.get(name, name)}, n = {found['n']}"
 
 
 def figure(report: dict[str, Any]) -> Figure:
@@ -207,7 +214,7 @@ def figure(report: dict[str, Any]) -> Figure:
         rows = np.arange(len(ways)) + 0.25 * (place - (len(report["sets"]) - 1) / 2)
         told = [found["ways"][way] for way in ways]
         axes.hlines(rows, [r["low"] for r in told], [r["high"] for r in told], color=colour, lw=2)
-        label = f"{name}, n = {found['n']}"
+        label = _title(name, found)
         axes.plot([r["change"] for r in told], rows, "o", color=colour, ms=4, label=label)
     axes.set_yticks(range(len(ways)), ways)
     axes.set_ylim(len(ways) - 0.4, -0.6)

@@ -25,9 +25,12 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION, COUNTING = (
+ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION, COUNTING, ROBUSTNESS = (
     script(f"{name}.py")
-    for name in ("accuracy", "speed", "scaling", "calibration", "tokens", "precision", "counting")
+    for name in (
+        *("accuracy", "speed", "scaling", "calibration", "tokens", "precision", "counting"),
+        "robustness",
+    )
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
 SCORED = [(tissue, model) for tissue in ACCURACY["SETS"] for model in tissue.scored]
@@ -45,6 +48,40 @@ def test_a_page_says_what_the_scores_say(page: Path, tmp_path: Path):
             summary["mean"] += 0.01
         path.write_text(json.dumps(content))
     assert ACCURACY["updated"](page, text, tmp_path / "results") != text
+
+
+def test_the_page_says_what_spoilt_images_scored():
+    text = ROBUSTNESS["PAGE"].read_text(encoding="utf-8")
+    report = json.loads(ROBUSTNESS["RESULTS"].read_text())
+    again = "run: python benchmarks/robustness.py --page"
+    assert ROBUSTNESS["updated"](text, report) == text, again
+    assert report["model_sha256"] == load_card(report["model"]).sha256
+    for found in report["sets"].values():
+        assert list(found["ways"]) == list(ROBUSTNESS["SPOILT"])
+        found["ways"]["grey"]["change"] += 0.01
+    assert ROBUSTNESS["updated"](text, report) != text
+
+
+def test_images_are_spoilt_as_they_are_said_to_be():
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    ways = {way: spoil(rgb, 0.25) for way, spoil in ROBUSTNESS["SPOILT"].items()}
+    same, mpp = ways.pop(ROBUSTNESS["AS_IT_IS"])
+    assert (same == rgb).all()
+    assert mpp == 0.25
+    for way, (spoilt, told) in ways.items():
+        assert spoilt.dtype == np.uint8
+        if way.startswith("um/px told x "):
+            assert told == 0.25 * float(way.rpartition(" ")[2])
+            assert (spoilt == rgb).all()
+        elif way.startswith("scanned at "):
+            assert told == float(way.split()[2])
+            assert spoilt.shape == (round(40 * 0.25 / told), round(60 * 0.25 / told), 3)
+        else:
+            assert told == 0.25
+            assert spoilt.shape == rgb.shape
+            assert (spoilt != rgb).any()
+    dark = np.full((4, 4, 3), 127, np.uint8)
+    assert ROBUSTNESS["stained"](dark, 0.5, 2.0)[0].max() < 64  # twice the density: half squared
 
 
 def test_the_table_of_accuracy_has_all_scores():

@@ -10,6 +10,7 @@ from nuguide.evaluation.sampling import (
     Stratum,
     estimated_share,
     estimated_total,
+    fields_for,
     total_of_fields_alone,
 )
 
@@ -159,3 +160,19 @@ def test_a_share_lies_between_none_and_all() -> None:
     share = estimated_share([Stratum(10, np.array([90.0, 55.0]), found, true)], 1)
     assert (share.value, share.high) == (1.0, 1.0)
     assert 0 < share.low <= 1
+
+
+def test_so_many_fields_give_an_interval_of_the_width_that_was_asked_for() -> None:
+    random = np.random.default_rng(4)
+    true = random.poisson(20, (2000, 1)).astype(float)
+    found = random.binomial(true.astype(int), 0.7).astype(float)
+    first = Stratum(2000, found.sum(axis=0), found[:40], true[:40])
+    total = estimated_total([first])
+    half = (total.high - total.value) / total.value
+    assert half > 0.03
+    needed = fields_for(total, 40, 2000, 0.02)
+    more = Stratum(2000, found.sum(axis=0), found[:needed], true[:needed])
+    then = estimated_total([more])
+    assert (then.high - then.value) / then.value == pytest.approx(0.02, rel=0.2)
+    assert fields_for(total, 40, 2000, half) == 41, "more than there are"
+    assert fields_for(total, 40, 2000, 1e-6) == 2000, "no more than there can be"

@@ -11,6 +11,7 @@ from nuguide.models.calibration import Calibration
 from nuguide.models.card import Card
 from nuguide.models.checkpoint import load_model_folder, save_model
 from nuguide.models.model import Model
+from nuguide.models.registry import load_card, load_plain
 from nuguide.networks.registry import build_network
 
 WITH_TYPES = {"heads": ("nuclei", "distance", "types"), "n_types": 2}
@@ -122,6 +123,19 @@ def test_a_blend_can_be_saved_and_its_card_says_what_it_is(unguided: Model, tmp_
     assert card.calibration is None
     assert "0.25 of after and 0.75 of before" in card.notes
     assert all(digest in card.notes for digest in ("a" * 64, "b" * 64))
+
+
+def test_the_default_is_what_its_card_says() -> None:
+    """Half of ``broad`` and half of ``monuseg``, but for what rounding to float16 takes."""
+    expected = blend(load_plain("broad"), load_plain("monuseg"), 0.5)
+    found = load_plain("default")
+    state = expected.network.state_dict()
+    assert found.network.state_dict().keys() == state.keys()
+    for key, value in found.network.state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=2**-11, atol=2**-24)
+    assert all(each.sha256 in expected.card.notes for each in map(load_card, ("broad", "monuseg")))
+    assert found.card.decoding == load_card("monuseg").decoding
+    assert {each.name for each in found.card.training_data} == {"MoNuSeg 2018", "CoNSeP"}
 
 
 def test_two_licences_are_none(unguided: Model) -> None:

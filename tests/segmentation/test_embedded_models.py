@@ -36,6 +36,7 @@ def test_a_card_says_what_a_user_must_know(name: str) -> None:
         "open": ["DSB 2018, bright-field tissue", "NuCLS sample"],
         "open-guided": ["DSB 2018, bright-field tissue", "NuCLS sample"],
         "broad": ["MoNuSeg 2018", "CoNSeP"],
+        "default": ["MoNuSeg 2018", "CoNSeP"],
     }
     assert trained_on == data.get(name, ["MoNuSeg 2018"])
     assert card.licence == ("CC0-1.0" if name.startswith("open") else "CC-BY-NC-SA-4.0")

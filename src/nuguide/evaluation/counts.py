@@ -18,15 +18,13 @@ from nuguide.evaluation.sampling import (
     Stratum,
     estimated_share,
     estimated_total,
+    fields_for,
     total_of_fields_alone,
 )
 from nuguide.files import replacing
 
 _AIMS = (0.1, 0.05)
 """Half the width of an interval, over the total, that people ask for."""
-
-_NORMAL = 1.96
-"""Half the width of an interval over the standard error, by many fields."""
 
 TOGETHER = "all"
 """What stands in place of a slide's name where all slides are meant."""
@@ -226,10 +224,9 @@ def _wanted(whole: Count, slides: int) -> list[str]:
     now = (total.high - total.value) / total.value if total.value else float("nan")
     told = []
     for aim in (each for each in _AIMS if each < now):
-        ratio = (aim * total.value / _NORMAL) ** 2 / total.variance
-        needed = 1 / (1 / whole.squares + (1 / n - 1 / whole.squares) * ratio)
+        needed = fields_for(total, n, whole.squares, aim)
         a_slide = f" ({ceil(needed / slides):,} a slide)" if slides > 1 else ""
-        told.append(f"± {100 * aim:.0f} % takes about {max(n + 1, ceil(needed)):,}{a_slide}")
+        told.append(f"± {100 * aim:.0f} % takes about {needed:,}{a_slide}")
     if not told:
         return []
     return [

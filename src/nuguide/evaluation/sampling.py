@@ -6,6 +6,7 @@ square. Whatever these errors are it is right on average but for a bias that fal
 number of fields: 1 % or so with ten of them, unless most of these hold no nucleus.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nuguide.evaluation.intervals import LEVEL
+
+_NORMAL = 1.96
+"""Half of an interval over the standard error, by many fields."""
 
 LEAST_FOR_RATIO = 10
 """Nuclei that a model must count in the fields for their number to be a divisor."""
@@ -144,6 +148,29 @@ def estimated_share(strata: Sequence[Stratum], kind: int, *, told: bool = True) 
         for of_part, of_whole in zip(part.residuals, whole.residuals, strict=True)
     ]
     return _with_interval(strata, _Linear(share, residuals), (0.0, 1.0))
+
+
+def fields_for(total: Estimate, fields: int, squares: int, aim: float) -> int:
+    """Return about how many fields would bring the half of an interval down to a share of a total.
+
+    Parameters
+    ----------
+    total : Estimate
+        By the fields that there are; its variance is above 0.
+    fields, squares : int
+        That were drawn, and that they were drawn from, over all slides.
+    aim : float
+        Half of the interval over the total.
+
+    Returns
+    -------
+    int
+        Fields in all, as many of each slide as there are now in proportion, if those to come are
+        like these; more than ``fields``, but no more than ``squares``.
+    """
+    ratio = (aim * total.value / _NORMAL) ** 2 / total.variance
+    needed = 1 / (1 / squares + (1 / fields - 1 / squares) * ratio)
+    return min(squares, max(fields + 1, math.ceil(needed)))
 
 
 def _total(strata: Sequence[Stratum], kind: int, told: bool) -> _Linear:
