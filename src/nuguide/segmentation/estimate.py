@@ -133,9 +133,9 @@ def estimate_scale(slide: Slide, model: Model) -> Settled:
     are taken. The size alone is not enough: a model finds something of nearly the usual size
     at most scales.
 
-    In the fields of the 30 MoNuSeg training images at their 0.25 um/px the default model finds a
-    median over images of 6.5 um, the 10th to 90th percentile 4.9 to 8.4 (an earlier one 6.6, which
-    ``TYPICAL_UM`` is), and that spread is what no estimate of this kind gets below.
+    In the fields of the 30 MoNuSeg training images at their 0.25 um/px an earlier default found a
+    median over images of 6.6 um, which ``TYPICAL_UM`` is. By the one before this it was 6.5, the
+    10th to 90th percentile 4.9 to 8.4, and that spread is what no estimate of this kind gets below.
 
     Measured with the scale hidden, default model, estimate / true um/px: median, 10th to 90th
     percentile, and how many lie within a factor of 1.4 (of 2).
@@ -143,16 +143,16 @@ def estimate_scale(slide: Slide, model: Model) -> Settled:
     =============================  ====  =====  ============  ========  ========
     images                           n   median    10 - 90      < 1.4      < 2
     =============================  ====  =====  ============  ========  ========
-    MoNuSeg train                    30   1.00  0.76 - 1.44    26        29
-    the same, shrunk by 2            30   1.00  0.76 - 1.46    26        29
-    MoNuSeg test                     14   1.16  0.98 - 1.24    14        14
-    CoNSeP train                     27   1.12  0.82 - 1.49    21        26
-    the same, shrunk by 2            26   1.18  0.86 - 1.48    21        25
+    MoNuSeg train                    30   0.98  0.76 - 1.44    27        30
+    the same, shrunk by 2            30   0.95  0.76 - 1.46    26        30
+    MoNuSeg test                     14   1.12  0.94 - 1.24    14        14
+    CoNSeP train                     27   1.24  0.94 - 1.50    24        26
+    the same, shrunk by 2            26   1.20  0.94 - 1.47    23        26
     =============================  ====  =====  ============  ========  ========
 
-    The model and the typical size come from the first of these sets; how size weighs against
-    confidence was chosen on both training sets, so only the test images decided nothing. (In one
-    image of the last row too few nuclei are found.)
+    The model was fitted on both training sets, the typical size comes from the first of them, and
+    how size weighs against confidence was chosen on both, so only the test images decided nothing.
+    (In one image of the last row too few nuclei are found.)
     """
     places = find_places(slide)
     mpp = consistent_mpp([look(slide, places, mpp, model) for mpp in ASSUMED_MPP])
