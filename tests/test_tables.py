@@ -25,11 +25,11 @@ def script(name: str) -> dict[str, Any]:
         return runpy.run_path(str(BENCHMARKS / name))
 
 
-ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION, COUNTING, ROBUSTNESS = (
+ACCURACY, SPEED, SCALING, CALIBRATION, TOKENS, PRECISION, COUNTING, ROBUSTNESS, EXPECTATION = (
     script(f"{name}.py")
     for name in (
         *("accuracy", "speed", "scaling", "calibration", "tokens", "precision", "counting"),
-        "robustness",
+        *("robustness", "expectation"),
     )
 )
 AGAIN = "run: python benchmarks/accuracy.py --data MoNuSeg2018 --data CoNSeP --data NuCLS"
@@ -60,6 +60,15 @@ def test_the_page_says_what_spoilt_images_scored():
         assert list(found["ways"]) == list(ROBUSTNESS["SPOILT"])
         found["ways"]["grey"]["change"] += 0.01
     assert ROBUSTNESS["updated"](text, report) != text
+
+
+def test_the_page_says_what_share_was_expected():
+    text = EXPECTATION["PAGE"].read_text(encoding="utf-8")
+    sets = json.loads(EXPECTATION["RESULTS"].read_text())
+    assert EXPECTATION["updated"](text, sets) == text, "run: python benchmarks/expectation.py"
+    assert {found["model_sha256"] for found in sets} == {load_card("default").sha256}
+    sets[0]["grey"]["expected"] += 0.05
+    assert EXPECTATION["updated"](text, sets) != text
 
 
 def test_images_are_spoilt_as_they_are_said_to_be():

@@ -18,6 +18,7 @@ import cv2
 import imageio.v3
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 from numpy.typing import NDArray
 
@@ -656,3 +657,22 @@ def test_a_worker_computes_as_it_is_told(
     remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16", decoding)
     loaded = _load.__wrapped__(remote)
     assert (loaded.backend, loaded.card.decoding) == ("bfloat16", decoding)
+
+
+def test_what_share_is_expected_to_be_true_is_told_where_a_model_is_calibrated(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ran = run(picture, "-o", out, "--mpp", "0.5")
+    assert ran.code == 0
+    assert " nuclei in " in ran.out
+    assert "  expected  " not in ran.out
+    tissue = tmp_path / "tissue.png"
+    imageio.v3.imwrite(tissue, skimage.data.immunohistochemistry()[:200, :200])
+    ran = run(tissue, "-o", tmp_path / "calibrated", "--mpp", "0.5", model="default")
+    found = tomllib.loads((tmp_path / "calibrated" / "run.toml").read_text())["found"]
+    worth = np.mean(read_table(tmp_path / "calibrated" / "nuclei.parquet")["match_probability"])
+    assert found["match_probability"] == pytest.approx(worth, abs=1e-4)
+    assert f"  expected     {100 * worth:.0f} % of them are true, by the model's" in ran.out
+    page = (tmp_path / "calibrated" / "report.html").read_text(encoding="utf-8")
+    assert f"<b>{100 * worth:.0f} %</b><span>of them are expected to be true" in page

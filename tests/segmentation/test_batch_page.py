@@ -19,6 +19,7 @@ ROWS = [
         "median_area_um2": "30.52",
         "mpp_um_per_px": "0.2501",
         "nuclei_round": "12000",
+        "match_probability": "0.8123",
         "positive_percent": "12.34",
     },
     {"image": "/data/b.png", "folder": "b", "nuclei": "0", "mpp_um_per_px": "0.5"},
@@ -28,7 +29,7 @@ ROWS = [
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    columns = [*COLUMNS[:-1], "nuclei_round", "positive_percent", COLUMNS[-1]]
+    columns = [*COLUMNS[:-1], "match_probability", "nuclei_round", "positive_percent", COLUMNS[-1]]
     with (tmp_path / SUMMARY_FILE).open("w", newline="") as file:
         table = csv.DictWriter(file, columns, restval="")
         table.writeheader()
@@ -56,6 +57,7 @@ def test_the_page_says_what_table_and_folders_hold(
         "searched, mm²": "2.5",
         "nuclei per mm²": "4,938",
         "median area, µm²": "30.5",
+        "expected to be true": "81%",
         "positive, %": "12.3",
         "µm/px": "0.2501",
         "round": "12,000",

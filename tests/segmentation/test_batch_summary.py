@@ -19,6 +19,7 @@ def run(
     area_mm2: float | None,
     labelling: Labelling | None = None,
     of_types: dict[str, Labelling] | None = None,
+    match_probability: float | None = None,
 ) -> Run:
     found = SimpleNamespace(
         folder=Path("out") / name,
@@ -26,6 +27,7 @@ def run(
         types=types,
         area_mm2=area_mm2,
         median_area_um2=30.5,
+        match_probability=match_probability,
         mpp=0.25,
         mpp_source="file",
         seconds=1.5,
@@ -50,6 +52,22 @@ def test_each_image_has_a_row_and_each_type_a_column(tmp_path: Path) -> None:
     assert (first["area_mm2"], first["nuclei_per_mm2"]) == ("", "")
     assert third["error"] == "c.png is damaged; expected an image"
     assert list(second)[-1] == "error"
+
+
+def test_what_is_expected_to_match_has_a_column_where_it_is_known(tmp_path: Path) -> None:
+    ended = [
+        Ended(Path("a.png"), run("a", {"round": 3}, 0.5, match_probability=0.81)),
+        Ended(Path("b.png"), run("b", {"round": 3}, 0.5)),
+    ]
+    write_summary(ended, tmp_path / "summary.csv")
+    assert [row["match_probability"] for row in read_back(tmp_path)] == ["0.81", ""]
+    write_summary(ended[1:], tmp_path / "other.csv")
+    assert "match_probability" not in (tmp_path / "other.csv").read_text()
+
+
+def read_back(folder: Path) -> list[dict[str, str]]:
+    with (folder / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_an_image_without_nuclei_has_no_median(tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_nothing_is_told_of_what_was_not_asked(tmp_path: Path, nuclei: pa.Table)
     assert summary(tmp_path)["types"] == {"round": 3, "long": 2}
 
 
+def test_the_mean_match_probability_is_told_where_there_is_one(
+    tmp_path: Path, nuclei: pa.Table
+) -> None:
+    write_table([nuclei], tmp_path / NUCLEI_FILE)
+    assert "match_probability" not in summary(tmp_path)
+    where = SCHEMA.get_field_index("match_probability")
+    worth = pa.array([0.9, 0.8, 0.7, 0.6, 0.25], SCHEMA.field("match_probability").type)
+    told = nuclei.set_column(where, SCHEMA.field("match_probability"), worth)
+    write_table([told], tmp_path / NUCLEI_FILE)
+    assert summary(tmp_path)["match_probability"] == 0.65
+
+
 def test_an_empty_run_has_no_share(tmp_path: Path) -> None:
     write_table([empty_nuclei()], tmp_path / NUCLEI_FILE)
     assert summary(tmp_path, ("round",), (0.2,)) == {

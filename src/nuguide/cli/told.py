@@ -52,6 +52,9 @@ def tell(image: Path, run: "Run") -> None:
         typer.echo(f"  made         {', '.join(run.made)} from the nuclei found before")
     if run.count:
         typer.echo(f"  median area  {run.median_area_um2:.1f} um2")
+        if run.match_probability is not None:
+            percent = f"{100 * run.match_probability:.0f} %"
+            typer.echo(f"  expected     {percent} of them are true, by the model's calibration")
         occurring = ((kind, n) for kind, n in run.types.items() if n)
         counts = sorted(occurring, key=lambda item: -item[1])
         if counts:

@@ -19,6 +19,7 @@ _TITLES = {
     "area_mm2": ("searched, mm²", "{:.3g}"),
     "nuclei_per_mm2": ("nuclei per mm²", "{:,.0f}"),
     "median_area_um2": ("median area, µm²", "{:.1f}"),
+    "match_probability": ("expected to be true", "{:.0%}"),
     "positive_percent": ("positive, %", "{:.1f}"),
     "h_score": ("H-score", "{:.0f}"),
     "mpp_um_per_px": ("µm/px", "{:.4g}"),

@@ -29,9 +29,9 @@ COLUMNS = (
     "seconds",
     "error",
 )
-"""Before ``error`` there are also ``nuclei_<type>`` for each type that a model tells apart; and,
-where positive nuclei were asked for, ``positive_percent``, ``h_score`` and
-``positive_percent_<type>``."""
+"""Before ``error`` there are also ``match_probability``, the mean one, where a model is calibrated;
+``nuclei_<type>`` for each type that a model tells apart; and, where positive nuclei were asked for,
+``positive_percent``, ``h_score`` and ``positive_percent_<type>``."""
 
 _WORDS = ("image", "folder", "mpp_source", "error")
 """Columns of no numbers."""
@@ -167,6 +167,7 @@ def _row(ended: Ended) -> dict[str, Any]:
         "mpp_um_per_px": run.mpp,
         "mpp_source": run.mpp_source,
         "seconds": run.seconds,
+        **({} if run.match_probability is None else {"match_probability": run.match_probability}),
         **{f"nuclei_{name}": count for name, count in run.types.items()},
         **_positivity(run),
     }

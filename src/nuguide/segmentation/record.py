@@ -154,6 +154,7 @@ class _Found(_Part):
     nuclei: int = Field(ge=0)
     seconds: float
     median_area_um2: float | None = None
+    match_probability: float | None = Field(None, ge=0, le=1)
     area_mm2: float | None = None
     types: dict[str, int] = {}
     positivity: _Positivity | None = None

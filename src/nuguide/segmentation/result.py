@@ -192,6 +192,16 @@ class Run:
         return float(self._found.get("median_area_um2", float("nan")))
 
     @property
+    def match_probability(self) -> float | None:
+        """Mean probability, 0..1, that a nucleus is a true one.
+
+        The share of the nuclei that is expected to match (IoU > 0.5) by the calibration on the
+        model's card; None where it has none, there is no nucleus, or the run is of before.
+        """
+        worth = self._found.get("match_probability")
+        return None if worth is None else float(worth)
+
+    @property
     def area_mm2(self) -> float | None:
         """Area that was looked at, mm2; None in runs of before it was written down."""
         area = self._found.get("area_mm2", self.record["configuration"]["regions"].get("area_mm2"))

@@ -29,13 +29,16 @@ def summary(
     Returns
     -------
     dict
-        How many nuclei there are, of each type, 0 too, their median area, um2; and, where there
-        are thresholds, how many are positive, of all and of each type that occurs.
+        How many nuclei there are, of each type, 0 too, their median area, um2; by a calibrated
+        model the mean probability that one is true; and, where there are thresholds, how many are
+        positive, of all and of each type that occurs.
     """
-    nuclei = read_columns(folder, ["area_um2", "type", "positivity"])
+    nuclei = read_columns(folder, ["area_um2", "match_probability", "type", "positivity"])
     found: dict[str, Any] = {"nuclei": nuclei.num_rows}
     if nuclei.num_rows:
         found["median_area_um2"] = round(float(np.median(nuclei["area_um2"].to_numpy())), 2)
+        worth = pc.mean(nuclei["match_probability"]).as_py()
+        found |= {} if worth is None else {"match_probability": round(worth, 4)}
     occurring = Counter(nuclei["type"].drop_null().to_pylist())
     if types or occurring:
         found["types"] = dict.fromkeys(types, 0) | occurring
