@@ -53,6 +53,7 @@ def test_a_guided_card_says_what_its_guide_is_worth() -> None:
 
 def test_a_confidence_of_the_default_has_its_worth(result: Result) -> None:
     worth = result.nuclei["match_probability"].to_numpy()
+    assert result.match_probability == pytest.approx(worth.mean(), abs=1e-6)
     order = np.argsort(result.nuclei["confidence"].to_numpy())
     assert (np.diff(worth[order]) >= 0).all()
     assert 0 < worth.min() < worth.max() < 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 from numpy.typing import NDArray
 
@@ -76,6 +77,12 @@ class Result:
         """Median area of the nuclei, um2; NaN if there is none."""
         areas = self.nuclei["area_um2"].to_numpy()
         return float(np.median(areas)) if len(areas) else float("nan")
+
+    @cached_property
+    def match_probability(self) -> float | None:
+        """Mean probability, 0..1, that a nucleus is a true one; see ``Run.match_probability``."""
+        worth = pc.mean(self.nuclei["match_probability"]).as_py()
+        return None if worth is None else float(worth)
 
     @cached_property
     def labelling(self) -> Labelling | None:
