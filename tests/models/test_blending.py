@@ -115,6 +115,7 @@ def test_a_blend_can_be_saved_and_its_card_says_what_it_is(unguided: Model, tmp_
     ]
     second = moved(unguided)
     both = blend(replace(unguided, card=cards[0]), replace(second, card=cards[1]), 0.25)
+    assert both.card.sha256 == "0" * 64, "neither's, whatever a run of it would record"
     save_model(both, tmp_path / "model")
     card = load_model_folder(tmp_path / "model").card
     assert card.name == "before-after"

@@ -45,7 +45,8 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
     Returns
     -------
     Model
-        Ready to be saved; without scores and calibration, for nothing was measured of it yet.
+        Ready to be saved; without scores and calibration, for nothing was measured of it yet, and
+        with a digest that saving replaces.
 
     Raises
     ------
@@ -154,6 +155,7 @@ def _card(first: Card, second: Card, share: float) -> Card:
             "description": f"{second.network.architecture}, weight by weight {of_both}",
             "licence": first.licence if same_licence else NOT_STATED,
             "training_data": tuple(dict.fromkeys((*first.training_data, *second.training_data))),
+            "sha256": "0" * 64,
             "calibration": None,
             "scores": (),
             "notes": f"Weights blended, {of_both}, whose files have the sha256 {second.sha256} and "
