@@ -130,8 +130,13 @@ def test_adding_tells_what_the_first_draw_has_settled(run: Run, copied: Path) ->
     _, told, _ = run(*asked, "-n", 3, "--add", "--no-tissue")
     assert "1 added of the same squares, whatever --seed, --no-tissue would say, in " in told
     assert json.loads((out / "a.fields.json").read_text())["seed"] == 7
-    _, told, _ = run("fields", copied / "a.tif", "-o", out, "--empty", "-n", 4, "--add")
+    more = ("fields", copied / "a.tif", "-o", out, "--empty", "--add", "-n")
+    _, told, _ = run(*more, 4)
     assert "1 added, in " in told
+    _, told, _ = run(*more, 999)
+    assert " added (fewer than 999), in " in told
+    _, told, _ = run(*more, 999)
+    assert "were there, and are left as they are (fewer than 999)" in told
 
 
 def test_fields_are_added_to_what_they_are_part_of(run: Run, copied: Path) -> None:

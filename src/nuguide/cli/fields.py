@@ -185,8 +185,9 @@ def _add(
     frame = read_frame(path)
     whole, added = draw_more(frame, number)
     has = f"{frame.drawn.size} of {frame.squares.size:,} fields"
+    few = f" (fewer than {number})" if whole.drawn.size < number else ""
     if not added:
-        return f"{has} were there, and are left as they are"
+        return f"{has} were there, and are left as they are{few}"
     with open_scaled(image, frame.mpp if mpp is None else mpp, model) as slide:
         check_same(frame, slide.sha256, slide.mpp, side, path)
         first = frame.drawn.size + 1
@@ -196,7 +197,7 @@ def _add(
         # Last: until then the same command draws the same fields again.
         write_frame(whole, path)
     same = f" of the same squares, whatever {', '.join(unread)} would say" if unread else ""
-    return f"{has} were there, {len(added)} added{same}{found}"
+    return f"{has} were there, {len(added)} added{few}{same}{found}"
 
 
 def _write(
