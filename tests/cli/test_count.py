@@ -163,6 +163,7 @@ def test_added_fields_count_once_they_are_annotated(
     code, _, err = run("count", made / "out", annotations)
     assert code == 2
     assert "a.geojson lacks one of 7 fields" in err
+    assert "those of --add lie in added/" in err
     for name in "ab":
         whole = json.loads((annotations / f"{name}.geojson").read_text())
         added = json.loads((annotations / "added" / f"{name}-6-7.geojson").read_text())
@@ -269,4 +270,4 @@ def test_a_single_field_tells_nothing_of_how_fields_differ(
     code, _, err = run("count", made / "out", one)
     assert code == 2
     assert "a has 1 field of " in err
-    assert "draw fields anew with a greater --number" in err
+    assert "draw more with nuguide fields -n N --add" in err

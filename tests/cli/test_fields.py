@@ -123,6 +123,22 @@ def test_more_fields_are_added_beside_those_there_are(run: Run, copied: Path) ->
     assert "are left as they are" in told
 
 
+def test_adding_tells_what_the_first_draw_has_settled(run: Run, copied: Path) -> None:
+    out = copied / "annotations"
+    asked = ("fields", copied / "a.tif", "-o", out, "--side", 60, "--empty", "--seed", 7)
+    assert run(*asked, "-n", 2)[0] == 0
+    _, told, _ = run(*asked, "-n", 3, "--add", "--no-tissue")
+    assert "1 added of the same squares, whatever --seed, --no-tissue would say, in " in told
+    assert json.loads((out / "a.fields.json").read_text())["seed"] == 7
+    more = ("fields", copied / "a.tif", "-o", out, "--empty", "--add", "-n")
+    _, told, _ = run(*more, 4)
+    assert "1 added, in " in told
+    _, told, _ = run(*more, 999)
+    assert " added (fewer than 999), in " in told
+    _, told, _ = run(*more, 999)
+    assert "were there, and are left as they are (fewer than 999)" in told
+
+
 def test_fields_are_added_to_what_they_are_part_of(run: Run, copied: Path) -> None:
     out = copied / "annotations"
     one = ("fields", copied / "a.tif", "-o", out, "--empty", "--add", "-n")

@@ -54,11 +54,24 @@ def verb(monkeypatch):
     return run_as_verb
 
 
-def test_an_empty_argument_is_no_folder(tmp_path):
-    result = run("segment", "a.png", "-o", "", PWD=str(tmp_path))
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        (("segment", "a.png", "-o", ""), " after -o"),
+        (("segment", "a.png", "--out="), " after --out"),
+        (("",), ""),
+    ],
+)
+def test_an_empty_argument_is_no_folder(words: tuple[str, ...], after: str):
+    result = run(*words)
     assert result.returncode == 2
-    assert "error: an empty argument after -o; expected a value" in result.stderr
+    assert f"error: an empty argument{after}; expected a value" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_an_assignment_of_nothing_is_no_empty_argument():
+    result = run("train", "default", "--set", "name=", "--data", "none")
+    assert "an empty argument" not in result.stderr
 
 
 def test_help_names_every_verb():

@@ -15,7 +15,7 @@ from nuguide.slides.regions import Box
 def frame() -> Frame:
     return Frame(
         image="slide",
-        image_sha256="ab",
+        image_sha256="ab" * 32,
         mpp=0.5,
         seed=3,
         origin_px=(10, 20),
@@ -57,6 +57,7 @@ def test_a_point_lies_in_one_square_or_in_none(frame: Frame) -> None:
         ({"drawn": []}, "drawn"),
         ({"size_px": [0, 50]}, "size_px"),
         ({"mpp": 0}, "mpp"),
+        ({"image_sha256": "not known"}, "image_sha256"),
         ({"tissue_mm2": "much"}, "tissue_mm2"),
         ({"color": 1}, "color is unknown"),
     ],

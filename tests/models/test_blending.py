@@ -10,6 +10,7 @@ from nuguide.models.blending import blend
 from nuguide.models.calibration import Calibration
 from nuguide.models.card import Card
 from nuguide.models.checkpoint import load_model_folder, save_model
+from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
 from nuguide.models.registry import load_card, load_plain
 from nuguide.networks.registry import build_network
@@ -114,6 +115,7 @@ def test_a_blend_can_be_saved_and_its_card_says_what_it_is(unguided: Model, tmp_
     ]
     second = moved(unguided)
     both = blend(replace(unguided, card=cards[0]), replace(second, card=cards[1]), 0.25)
+    assert both.card.sha256 == "0" * 64, "neither's, whatever a run of it would record"
     save_model(both, tmp_path / "model")
     card = load_model_folder(tmp_path / "model").card
     assert card.name == "before-after"
@@ -142,6 +144,31 @@ def test_two_licences_are_none(unguided: Model) -> None:
     second = moved(unguided)
     second = replace(second, card=second.card.model_copy(update={"licence": "MIT"}))
     assert blend(unguided, second).card.licence == "not stated"
+
+
+@pytest.mark.parametrize("name", ["unguided", "guided"])
+def test_a_model_folded_for_inference_is_refused(name: str, request: pytest.FixtureRequest) -> None:
+    plain: Model = request.getfixturevalue(name)
+    folded = for_inference(plain)
+    for first, second in ((folded, folded), (plain, folded), (folded, plain)):
+        with pytest.raises(ModelError, match="folded for inference; expected its plain form"):
+            blend(first, second)
+
+
+def test_what_training_alone_reads_may_differ(guided: Model) -> None:
+    second = moved(guided)
+    options = {**guided.card.network.options, "dropout": 0.5, "token_noise": 0.1}
+    spec = second.card.network.model_copy(update={"options": options})
+    card = second.card.model_copy(update={"network": spec})
+    assert blend(guided, replace(second, card=card)).card.network.options == options
+
+
+def test_data_that_are_not_known_are_told(unguided: Model) -> None:
+    data = {"licence": "MIT", "split": "all", "n_images": 2, "citation": "A"}
+    told = unguided.card.model_dump() | {"training_data": ({"name": "mine", **data},)}
+    known = replace(moved(unguided), card=Card.model_validate(told | {"name": "on"}))
+    assert "Not known: what small was trained on." in blend(unguided, known).card.notes
+    assert "Not known" not in blend(known, known).card.notes
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

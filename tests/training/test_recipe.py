@@ -7,6 +7,7 @@ import pytest
 from nuguide.datasets.opening import open_dataset, recognise
 from nuguide.errors import RecipeError
 from nuguide.guides.student import StudentGuide
+from nuguide.models.registry import load_card
 from nuguide.networks.registry import build_network
 from nuguide.training.recipe import DistillationRecipe, SegmentationRecipe
 from nuguide.training.recipe_file import RECIPES, checked_recipe, parsed_changes, read_recipe
@@ -295,6 +296,13 @@ def test_plain_tokens_are_those_of_a_student():
     with pytest.raises(RecipeError, match="of kind 'none'; expected 'student'"):
         read_recipe("default", {"plain_tokens": True})
     assert read_recipe("guided", {"plain_tokens": True}).plain_tokens
+
+
+def test_types_are_chosen_on_images_that_the_network_beneath_has_not_seen():
+    recipe = read_recipe("typed")
+    assert isinstance(recipe, SegmentationRecipe)
+    seen = {each.name for each in load_card(recipe.start.model).training_data}
+    assert not seen & {each.name for each in recipe.training_data}
 
 
 def test_only_heads_that_are_there_can_be_trained_alone():

@@ -42,12 +42,14 @@ def fields(
         bool,
         typer.Option(
             "--add",
-            help="Where a slide has fewer fields than --number, draw further ones, into added/.",
+            help="Where a slide has fewer fields than --number, draw further ones of the same "
+            "squares, into added/.",
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Another seed draws other fields; the same, the same ones.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Another draws other fields; the same, the same; 0 if not given."),
+    ] = None,
     empty: Annotated[
         bool,
         typer.Option(
@@ -87,7 +89,14 @@ def fields(
     from nuguide.slides.finding import find_images
     from nuguide.units import asked_mpp
 
-    wanted = Wanted(number, SIDE if side is None else side, seed)
+    wanted = Wanted(number, SIDE if side is None else side, seed or 0)
+    of_first_draws = {
+        "--seed": seed is not None,
+        "--roi": roi is not None,
+        "--no-tissue": no_tissue,
+        "--tissue-threshold": tissue_threshold is not None,
+    }
+    unread = [name for name, given in of_first_draws.items() if given]
     where = Where(not no_tissue, tissue_threshold, roi)
     images, asked = find_images(inputs), asked_mpp(mpp)
     targets = _targets(images, out)
@@ -100,7 +109,7 @@ def fields(
             continue
         try:
             if there:
-                told = _add(image, out, loaded, asked, number, side, empty=empty)
+                told = _add(image, out, loaded, asked, number, side, unread, empty=empty)
             else:
                 told = _draw(image, target, loaded, asked, where, wanted, empty=empty)
             typer.echo(f"{image.name}: {told}")
@@ -162,10 +171,11 @@ def _add(
     mpp: "AskedMpp | None",
     number: int,
     side: float | None,
+    unread: "Sequence[str]",
     *,
     empty: bool,
 ) -> str:
-    """Draw further fields of an image, write them, and say what was drawn."""
+    """Draw further fields of an image, write them, and say what was drawn, and what not read."""
     from nuguide.datasets.frame import check_same, frame_path, read_frame, write_frame
     from nuguide.files import make_folder
     from nuguide.segmentation.estimate import open_scaled
@@ -175,8 +185,9 @@ def _add(
     frame = read_frame(path)
     whole, added = draw_more(frame, number)
     has = f"{frame.drawn.size} of {frame.squares.size:,} fields"
+    few = f" (fewer than {number})" if whole.drawn.size < number else ""
     if not added:
-        return f"{has} were there, and are left as they are"
+        return f"{has} were there, and are left as they are{few}"
     with open_scaled(image, frame.mpp if mpp is None else mpp, model) as slide:
         check_same(frame, slide.sha256, slide.mpp, side, path)
         first = frame.drawn.size + 1
@@ -185,7 +196,8 @@ def _add(
         found = _write(added, slide, model, target, frame.fields, empty=empty)
         # Last: until then the same command draws the same fields again.
         write_frame(whole, path)
-    return f"{has} were there, {len(added)} added{found}"
+    same = f" of the same squares, whatever {', '.join(unread)} would say" if unread else ""
+    return f"{has} were there, {len(added)} added{few}{same}{found}"
 
 
 def _write(

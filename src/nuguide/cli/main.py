@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad input or usage, 3 part of a batch failed, 130 interrup
 import errno
 import io
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -32,6 +33,8 @@ from nuguide.errors import InputError, NuguideError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+_OPTION_OF_NOTHING = re.compile(r"--[\w-]+=")
 
 app = typer.Typer(
     name="nuguide",
@@ -110,13 +113,14 @@ def main() -> None:
 
 
 def _refuse_empty(arguments: list[str]) -> None:
-    """Refuse an empty argument: as a path it would be the current folder, and never is meant."""
+    """Refuse an empty value: as a path it would be the current folder, and never is meant."""
     for place, argument in enumerate(arguments):
-        if not argument:
-            before = f" after {arguments[place - 1]}" if place else ""
+        option = argument[:-1] if _OPTION_OF_NOTHING.fullmatch(argument) else ""
+        if not argument or option:
+            before = option or (arguments[place - 1] if place else "")
             raise InputError(
-                f"an empty argument{before}; expected a value; a variable of the shell may not be "
-                "set"
+                f"an empty argument{f' after {before}' if before else ''}; expected a value; a "
+                "variable of the shell may not be set"
             )
 
 

@@ -201,7 +201,7 @@ class _Told(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 
     image: str
-    image_sha256: str
+    image_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     mpp: float = Field(gt=0)
     seed: int = Field(ge=0)
     origin_px: list[_Whole] = Field(min_length=2, max_length=2)

@@ -247,5 +247,6 @@ def _check_fields(frame: Frame, drawn: Sequence[Drawn], path: Path) -> None:
             raise DataSetError(
                 f"{_geojson_beside(path)} lacks one of {frame.drawn.size} fields, which begins "
                 f"at x {field.x}, y {field.y} px; expected all that were drawn, as they were: "
-                "fields that somebody leaves out are those that look bad; annotate it"
+                "fields that somebody leaves out are those that look bad; annotate it (those of "
+                "--add lie in added/)"
             )

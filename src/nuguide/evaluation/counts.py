@@ -95,8 +95,8 @@ def counts_of(slides: Sequence[Slide]) -> list[Count]:
         if stratum.fields < min(2, stratum.squares):
             raise InputError(
                 f"{slide.name} has {stratum.fields} field of {stratum.squares:,} squares; expected "
-                "two at least, since one tells nothing of how they differ; draw fields anew with a "
-                "greater --number"
+                "two at least, since one tells nothing of how they differ; draw more with nuguide "
+                "fields -n N --add"
             )
     groups = [([slide], [stratum]) for slide, stratum in zip(slides, strata, strict=True)]
     if len(slides) > 1:

@@ -16,9 +16,6 @@ from scipy import stats
 
 from nuguide.evaluation.intervals import LEVEL
 
-_NORMAL = 1.96
-"""Half of an interval over the standard error, by many fields."""
-
 LEAST_FOR_RATIO = 10
 """Nuclei that a model must count in the fields for their number to be a divisor."""
 
@@ -168,9 +165,12 @@ def fields_for(total: Estimate, fields: int, squares: int, aim: float) -> int:
         Fields in all, as many of each slide as there are now in proportion, if those to come are
         like these; more than ``fields``, but no more than ``squares``.
     """
-    ratio = (aim * total.value / _NORMAL) ** 2 / total.variance
-    needed = 1 / (1 / squares + (1 / fields - 1 / squares) * ratio)
-    return min(squares, max(fields + 1, math.ceil(needed)))
+    needed = math.inf
+    for _ in range(4):  # few fields make a wider interval than many of the same spread
+        width = float(stats.t.ppf((1 + LEVEL) / 2, needed - 1))
+        ratio = (aim * total.value / width) ** 2 / total.variance
+        needed = max(fields + 1, 1 / (1 / squares + (1 / fields - 1 / squares) * ratio))
+    return min(squares, math.ceil(needed))
 
 
 def _total(strata: Sequence[Stratum], kind: int, told: bool) -> _Linear:

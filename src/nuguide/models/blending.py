@@ -12,6 +12,7 @@ from nuguide.errors import ModelError
 from nuguide.guides.student import StudentGuide
 from nuguide.guides.weights import misfit
 from nuguide.models.card import Card, Options
+from nuguide.models.checkpoint import refuse_folded
 from nuguide.models.licence import NOT_STATED
 from nuguide.models.model import Model
 from nuguide.networks.registry import build_network
@@ -22,7 +23,9 @@ LEAST_COSINE = 0.5
 """Between the weights of two networks of one origin; of strangers it is about 0."""
 
 _OF_HEADS = {"heads", "n_types", "types_from"}
-"""Options in which the networks may differ: heads that one of them does not have."""
+_OF_TRAINING = {"dropout", "token_noise", "token_dropout"}
+_MAY_DIFFER = _OF_HEADS | _OF_TRAINING
+"""Options in which the networks may differ: heads that one lacks, and what training alone reads."""
 
 
 def blend(first: Model, second: Model, share: float = 0.5) -> Model:
@@ -42,12 +45,13 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
     Returns
     -------
     Model
-        Ready to be saved; without scores and calibration, for nothing was measured of it yet.
+        Ready to be saved; without scores and calibration, for nothing was measured of it yet, and
+        with a digest that saving replaces.
 
     Raises
     ------
     ModelError
-        If the models do not go together, or the share is out of range.
+        If the models do not go together or are folded for inference, or the share is out of range.
 
     Notes
     -----
@@ -60,6 +64,8 @@ def blend(first: Model, second: Model, share: float = 0.5) -> Model:
         raise ModelError(
             f"the share of {second.card.name} is {share:g}; expected 0 to 1; 0.5 is a good one"
         )
+    for each in (first, second):
+        refuse_folded(each)
     _check_cards(first.card, second.card)
     _check_guides(first, second)
     before, after = first.network.state_dict(), second.network.state_dict()
@@ -114,7 +120,7 @@ def _check_cards(first: Card, second: Card) -> None:
 
 
 def _network_of(card: Card) -> tuple[str, Options]:
-    options = {key: each for key, each in card.network.options.items() if key not in _OF_HEADS}
+    options = {key: each for key, each in card.network.options.items() if key not in _MAY_DIFFER}
     return card.network.architecture, options
 
 
@@ -140,6 +146,8 @@ def _check_origin(first: Card, second: Card, cosine: float) -> None:
 def _card(first: Card, second: Card, share: float) -> Card:
     of_both = f"{share:g} of {second.name} and {1 - share:g} of {first.name}"
     same_licence = first.licence == second.licence
+    unknown = " and ".join(each.name for each in (first, second) if not each.training_data)
+    of_data = f" Not known: what {unknown} was trained on." if unknown else ""
     return second.model_copy(
         update={
             "name": f"{first.name}-{second.name}"[:64],
@@ -147,9 +155,10 @@ def _card(first: Card, second: Card, share: float) -> Card:
             "description": f"{second.network.architecture}, weight by weight {of_both}",
             "licence": first.licence if same_licence else NOT_STATED,
             "training_data": tuple(dict.fromkeys((*first.training_data, *second.training_data))),
+            "sha256": "0" * 64,
             "calibration": None,
             "scores": (),
             "notes": f"Weights blended, {of_both}, whose files have the sha256 {second.sha256} and "
-            f"{first.sha256}.",
+            f"{first.sha256}.{of_data}",
         }
     )

@@ -57,11 +57,7 @@ def save_model(model: Model, folder: Path) -> Model:
         If a weight is NaN or infinite, the card does not name the guide that the model has, or the
         model was loaded for inference.
     """
-    if isinstance(model.network, InferenceNetwork):
-        raise ModelError(
-            f"the weights of {model.card.name} are folded for inference; expected its plain form; "
-            "read it with nuguide.models.checkpoint.load_model_folder"
-        )
+    refuse_folded(model)
     if isinstance(model.guide, nn.Module) != (model.card.guide.kind == "student"):
         raise ModelError(
             f"the card of {model.card.name} names a guide of kind {model.card.guide.kind!r}, the "
@@ -74,6 +70,21 @@ def save_model(model: Model, folder: Path) -> Model:
     card = model.card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     write_model_files(content, card, folder)
     return replace(model, card=card)
+
+
+def refuse_folded(model: Model) -> None:
+    """Refuse a model whose weights are no longer its network's.
+
+    Raises
+    ------
+    ModelError
+        If it was loaded for inference.
+    """
+    if isinstance(model.network, InferenceNetwork):
+        raise ModelError(
+            f"the weights of {model.card.name} are folded for inference; expected its plain form; "
+            "read it with nuguide.models.registry.load_plain"
+        )
 
 
 def write_model_files(weights: bytes, card: Card, folder: Path) -> None:
