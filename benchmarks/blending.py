@@ -1,6 +1,6 @@
 """What is kept and what is learned between a model and one that was trained on from it?
 
-    python benchmarks/blending.py FIRST SECOND DATA:SPLIT [DATA:SPLIT ...] [--json F]
+    python benchmarks/blending.py FIRST SECOND DATA[:SPLIT] [DATA[:SPLIT] ...] [--json F]
 
 For each share of the second (``nuguide.models.blending``) mean scores over the images, all decoded
 as the first is, and the difference in AJI to the first, paired by image.
@@ -36,7 +36,7 @@ def main() -> None:
     )
     parser.add_argument("first")
     parser.add_argument("second")
-    parser.add_argument("data", nargs="+", metavar="DATA:SPLIT")
+    parser.add_argument("data", nargs="+", metavar="DATA[:SPLIT]")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
 
@@ -48,7 +48,8 @@ def main() -> None:
         "decoding": first.card.decoding.model_dump(),
     }
     for each in chosen.data:
-        folder, _, split = each.rpartition(":")
+        folder, _, asked = each.partition(":")
+        split = asked or "validation"
         name, samples = recognise(Path(folder)).name, open_dataset(Path(folder), split)
         scores = [
             evaluate(
