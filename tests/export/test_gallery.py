@@ -1,4 +1,5 @@
 import io
+import re
 from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_what_a_name_says_is_no_html_and_its_link_stays_beside_the_page(tmp_path
     assert page.rows == [["", "image", "<b>"], ["", name, "<i>"]]
     assert page.links == ["javascript%3Aalert%281%29%23%3F%25/report.html"]
     assert not {"script", "i"} & page.tags
+
+
+def test_headings_stand_in_the_order_that_is_given_whatever_the_first_row_has(
+    tmp_path: Path,
+) -> None:
+    entries = [Entry("a", {"one": "1", "more": "9"}), Entry("b", {"two": "2", "one": "1"})]
+    path = tmp_path / "page.html"
+    write_gallery(entries, {}, path, headings=["two", "absent", "one"])
+    head = path.read_text(encoding="utf-8").split("<th>image</th>")[1].split("</tr>")[0]
+    assert re.findall(r">(\w+)</th>", head) == ["two", "one", "more"]
 
 
 def test_a_damaged_picture_is_left_out(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def test_the_page_says_what_table_and_folders_hold(
     written = []
     monkeypatch.setattr(batch_page, "write_gallery", lambda *given: written.append(given))
     write_batch_page(out)
-    ((entries, facts, path, _),) = written
+    ((entries, facts, path, _, headings),) = written
+    assert headings[:2] == ["nuclei", "searched, mm²"]
     assert path == out / PAGE_FILE
     assert facts == {"images": "2", "failed": "1", "nuclei": "12,345", "mm² searched": "2.5"}
     slide, empty, bad = entries

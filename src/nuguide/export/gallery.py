@@ -53,6 +53,7 @@ def write_gallery(
     facts: Mapping[str, str],
     path: Path,
     progress: Progress = iter,
+    headings: Sequence[str] = (),
 ) -> None:
     """Write a page of many images.
 
@@ -66,6 +67,8 @@ def write_gallery(
         Ends in ``.html``.
     progress : callable
         See ``Progress``; is given the entries that have a picture to be read.
+    headings : sequence of str
+        In which order they stand, as far as they occur; others follow as they come.
 
     Raises
     ------
@@ -75,13 +78,14 @@ def write_gallery(
     with_picture = [entry for entry in entries if entry.picture is not None]
     shown = with_picture[:MOST_PICTURES]
     pictures = {id(entry): _shrunk(entry.picture) for entry in progress(shown) if entry.picture}
-    headings = list(dict.fromkeys(heading for entry in entries for heading in entry.values))
+    occurring = dict.fromkeys(heading for entry in entries for heading in entry.values)
+    first = [heading for heading in headings if heading in occurring]
     text = (
         page_templates("nuguide.export")
         .get_template("gallery.html")
         .render(
             facts=facts,
-            headings=headings,
+            headings=list(dict.fromkeys((*first, *occurring))),
             rows=[
                 (entry, _link(entry.report, path.parent), pictures.get(id(entry)))
                 for entry in entries

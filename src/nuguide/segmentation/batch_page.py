@@ -54,7 +54,8 @@ def write_batch_page(out: Path, progress: Progress = iter) -> None:
         "nuclei": f"{nuclei:,.0f}",
         "mm² searched": f"{area:.3g}",
     }
-    write_gallery([_entry(row, out) for row in rows], facts, out / PAGE_FILE, progress)
+    headings = [heading for heading, _ in _TITLES.values()]
+    write_gallery([_entry(row, out) for row in rows], facts, out / PAGE_FILE, progress, headings)
 
 
 def _entry(row: Row, out: Path) -> Entry:
