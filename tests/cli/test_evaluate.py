@@ -40,7 +40,7 @@ def model_that_misses_the_first_nucleus(monkeypatch):
         return SimpleNamespace(labels=found, nuclei=nuclei, card=model.card)
 
     card = SimpleNamespace(name="fake", sha256="f" * 64, classes=("nucleus",), types=())
-    model = SimpleNamespace(card=card, backend="torch", precision="float32")
+    model = SimpleNamespace(card=card, backend="torch", precision="float32", views=1)
     monkeypatch.setattr("nuguide.models.registry.load", lambda name: model)
     monkeypatch.setattr("nuguide.segmentation.run.on_device", lambda model, device: model)
     monkeypatch.setattr("nuguide.evaluation.prediction.segment_array", segment_array)

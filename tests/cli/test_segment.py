@@ -609,6 +609,18 @@ def test_the_record_says_what_computed_the_model(
     )
 
 
+def test_views_are_another_run_and_others_are_refused(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    options = ("--mpp", 0.5, "-o", tmp_path / "out", "--device", "cpu")
+    refused(run(picture, *options, "--views", 3), "views is 3", "expected 1, 2, 4 or 8")
+    assert run(picture, *options, "--views", 4).code == 0
+    record = tomllib.loads((tmp_path / "out" / "run.toml").read_text())
+    assert record["configuration"]["views"] == 4
+    refused(run(picture, *options), "views: there 4, here 'none'")
+    assert run(picture, *options, "--views", 4).code == 0
+
+
 def test_workers_are_told_backend_and_decoding(
     run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -622,9 +634,9 @@ def test_workers_are_told_backend_and_decoding(
     monkeypatch.setattr("nuguide.segmentation.cluster.local_workers", lambda n: nullcontext())
     monkeypatch.setattr("nuguide.segmentation.cluster.ClusterEngine", engine)
     options = ("--mpp", 0.5, "-o", tmp_path / "out", "--device", "cpu")
-    options += ("--backend", "bfloat16", "--decoding", "min_area_um2=3")
+    options += ("--backend", "bfloat16", "--decoding", "min_area_um2=3", "--views", 2)
     assert run(picture, *options, "--workers", 1).code == 0
-    assert [model.backend for model in sent] == ["bfloat16"]
+    assert [(model.backend, model.views) for model in sent] == [("bfloat16", 2)]
     assert [model.decoding.min_area_um2 for model in sent if model.decoding] == [3.0]
 
 
@@ -654,9 +666,9 @@ def test_a_worker_computes_as_it_is_told(
     monkeypatch.setattr("nuguide.backends.half.computes_bfloat16", lambda device: True)
     digest = load(small_model).card.sha256
     decoding = Decoding(min_area_um2=3.0, foreground_threshold=0.9)
-    remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16", decoding)
+    remote = RemoteModel(str(small_model), digest, "cpu", 1, "bfloat16", decoding, views=2)
     loaded = _load.__wrapped__(remote)
-    assert (loaded.backend, loaded.card.decoding) == ("bfloat16", decoding)
+    assert (loaded.backend, loaded.card.decoding, loaded.views) == ("bfloat16", decoding, 2)
 
 
 def test_what_share_is_expected_to_be_true_is_told_where_a_model_is_calibrated(

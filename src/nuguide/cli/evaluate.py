@@ -36,6 +36,7 @@ def evaluate(
     backend: Annotated[
         str, typer.Option(help="What computes the model, as for nuguide segment.")
     ] = "torch",
+    views: Annotated[int, typer.Option(help="Views of each region, as for nuguide segment.")] = 1,
     decoding: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,6 +60,7 @@ def evaluate(
     from rich.progress import track
 
     from nuguide.backends.registry import with_backend
+    from nuguide.backends.views import with_views
     from nuguide.datasets.opening import classes_of, open_dataset
     from nuguide.evaluation.evaluate import evaluate as evaluate_samples
     from nuguide.evaluation.prediction import predictor
@@ -85,14 +87,15 @@ def evaluate(
     samples = open_dataset(data, split, scale)
     changes = asked_decoding(decoding or [])
     chosen = with_decoding(load(model), changes)
-    loaded = on_device(with_backend(chosen, backend), "auto")
+    loaded = on_device(with_views(with_backend(chosen, backend), views), "auto")
     no_types = why_not_scored(loaded.card.types, classes_of(data, scale))
+    told = changes | ({"views": views} if views > 1 else {})
     watched = Console(stderr=True)
     worst = watcher(protocol)
     scores = evaluate_samples(
         predictor(loaded, protocol),
         track(samples, "Scoring", console=watched, transient=True, disable=not watched.is_terminal),
-        model=" ".join([loaded.card.name, *(f"{name}={changes[name]:g}" for name in changes)]),
+        model=" ".join([loaded.card.name, *(f"{name}={each:g}" for name, each in told.items())]),
         data=data.resolve().name,
         split=split,
         protocol=protocol,

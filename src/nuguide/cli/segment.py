@@ -148,6 +148,14 @@ def segment(
             rich_help_panel=MACHINE,
         ),
     ] = "torch",
+    views: Annotated[
+        int,
+        typer.Option(
+            help="In how many ways to look at each region, turned and mirrored, and take the mean: "
+            "1, 2, 4 or 8. So many times as long the network takes.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = 1,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -175,6 +183,7 @@ def segment(
     are missing, or are asked for now, are made from the nuclei found before.
     """
     from nuguide.backends.registry import with_backend
+    from nuguide.backends.views import with_views
     from nuguide.cli.ending import ended_like_ctrl_c
     from nuguide.cli.progress import shown_progress, watched
     from nuguide.models.decoding_choice import asked_decoding, with_decoding
@@ -205,7 +214,7 @@ def segment(
     loaded = with_decoding(load(model), asked_decoding(decoding or []))
     if commercial_ok:
         require_commercial_use(loaded.card)
-    loaded = with_backend(loaded, backend, device)
+    loaded = with_views(with_backend(loaded, backend, device), views)
     side_by_side = [folder for _, folder in pairs] != [out]
     with (
         ended_like_ctrl_c(),
@@ -294,7 +303,9 @@ def _engine(
     where = name if name in embedded_models() else str(Path(name).absolute())
     cores = None if workers is None else max(1, available_cores() // max(1, workers))
     card = model.card
-    remote = RemoteModel(where, card.sha256, device, cores, model.backend, card.decoding)
+    remote = RemoteModel(
+        where, card.sha256, device, cores, model.backend, card.decoding, model.views
+    )
     place = connected(scheduler) if scheduler is not None else local_workers(workers or 0)
     with place as client:
         yield ClusterEngine(client, remote)

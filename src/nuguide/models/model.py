@@ -32,6 +32,8 @@ class Model:
         What computes it, see ``nuguide.backends``.
     precision : str
         ``float32``, or ``bfloat16`` where a backend gives up digits for speed.
+    views : int
+        In how many ways it looks at a region, see ``nuguide.backends.views``.
     """
 
     network: nn.Module
@@ -39,6 +41,7 @@ class Model:
     card: Card
     backend: str = "torch"
     precision: str = "float32"
+    views: int = 1
 
 
 @dataclass(frozen=True)

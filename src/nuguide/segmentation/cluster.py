@@ -16,6 +16,7 @@ from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
 from nuguide.backends.registry import with_backend
+from nuguide.backends.views import with_views
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.card import Decoding
 from nuguide.models.decoding_choice import with_decoding
@@ -148,6 +149,8 @@ class RemoteModel:
         That computes it there, see ``nuguide.backends``.
     decoding : Decoding or None
         In place of its card's; None: the card's.
+    views : int
+        In which each region is looked at.
     """
 
     name: str
@@ -156,6 +159,7 @@ class RemoteModel:
     cores: int | None = None
     backend: str = "torch"
     decoding: Decoding | None = None
+    views: int = 1
 
 
 def segment_remotely(
@@ -189,7 +193,8 @@ def _load(model: RemoteModel) -> Model:
         loaded = with_decoding(loaded, model.decoding.model_dump())
     # Dask's threads share what the worker was given.
     use_cores(model.cores or available_cores() // get_worker().state.nthreads)
-    return on_device(with_backend(loaded, model.backend, model.device), model.device)
+    computed = with_views(with_backend(loaded, model.backend, model.device), model.views)
+    return on_device(computed, model.device)
 
 
 @lru_cache(maxsize=_OPEN_SLIDES)

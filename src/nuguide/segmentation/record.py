@@ -46,7 +46,7 @@ def configuration_of(
     ----------
     slide, model
         Image and model. What computes the model is not part of it, as little as the device: the
-        function is the same. Its precision is.
+        function is the same. Its precision is, and in how many views it looks at a region.
     regions : dict
         How the image is cut, and which part of it is looked at.
     staining : Staining
@@ -56,6 +56,8 @@ def configuration_of(
     some: Configuration = {}
     if model.precision != "float32":
         some["precision"] = model.precision
+    if model.views > 1:
+        some["views"] = model.views
     if card.calibration is not None:
         some["calibration"] = card.calibration.model_dump()
     return some | {

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nuguide.backends.registry import with_backend
+from nuguide.backends.views import with_views
 from nuguide.errors import InputError, NuguideError
 from nuguide.models.decoding_choice import with_decoding
 from nuguide.models.model import Model
@@ -51,6 +52,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    views: int = 1,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
     decoding: Mapping[str, float] | None = None,
@@ -66,6 +68,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    views: int = 1,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
     decoding: Mapping[str, float] | None = None,
@@ -86,6 +89,7 @@ def segment(
     model: str | Path | Model = "default",
     device: str = "auto",
     backend: str | None = None,
+    views: int = 1,
     stains: AskedStains = "he",
     positive: AskedThresholds | None = None,
     decoding: Mapping[str, float] | None = None,
@@ -115,6 +119,9 @@ def segment(
         What computes the model, see ``nuguide.backends.registry``: ``torch``, ``compile``,
         ``onnx``, ``openvino``, ``bfloat16``, ``int8`` or ``auto``. None: what the model came with;
         torch.
+    views : int
+        In how many ways each region is looked at, turned and mirrored, and their mean taken: 1, 2,
+        4 or 8; so many times as long the network takes. 1: however many the model has.
     stains : str, Path or Stains
         Which are measured: ``he``, haematoxylin and eosin; ``hdab``, haematoxylin and DAB; or your
         own, see ``nuguide.nuclei.stain_choice.asked_stains``.
@@ -152,7 +159,8 @@ def segment(
     ------
     InputError
         If the image cannot be read, or is a whole slide and ``out`` is not given, or the backend
-        cannot be used here, or stains, thresholds, decoding or region of interest make no sense.
+        cannot be used here, or views, stains, thresholds, decoding or region of interest make no
+        sense.
     OutputError
         If ``out`` cannot be written, holds another run, or writing there would spoil the image.
     ResolutionError
@@ -177,6 +185,8 @@ def segment(
     loaded = with_decoding(load(model), decoding or {})
     if backend is not None:
         loaded = with_backend(loaded, backend, device)
+    if views != 1:
+        loaded = with_views(loaded, views)
     if not isinstance(image, str | Path):
         if out is not None:
             raise InputError(
