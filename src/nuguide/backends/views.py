@@ -121,7 +121,7 @@ def with_views(model: Model, views: int) -> Model:
     Notes
     -----
     A guide by name encodes the region once, as it lies; its tokens are turned with the image, as
-    they are in training.
+    they are in training. The calibration of the card stays; it was fitted to one view.
     """
     if views not in VIEWS:
         raise InputError(
