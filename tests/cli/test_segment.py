@@ -688,3 +688,9 @@ def test_what_share_is_expected_to_be_true_is_told_where_a_model_is_calibrated(
     assert f"  expected     {100 * worth:.0f} % of them are true, by the model's" in ran.out
     page = (tmp_path / "calibrated" / "report.html").read_text(encoding="utf-8")
     assert f"<b>{100 * worth:.0f} %</b><span>of them are expected to be true" in page
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:99", "toaster"])
+def test_a_device_that_cannot_compute_is_refused(run: Run, picture: Path, device: str) -> None:
+    ran = run(picture, "-o", picture.parent / "out", "--mpp", "0.5", "--device", device)
+    refused(ran, f"--device '{device}' cannot be used", "expected auto, cpu, cuda")

@@ -104,6 +104,8 @@ def local_engine(
     cores = available_cores()
     use_cores(cores)
     kind = next(moved.network.parameters()).device.type
+    if kind == "meta":
+        raise _unusable(device, "it has shapes and no numbers")
     in_flight = regions_in_flight(memory or usual_memory(kind), moved, cut_for(moved, cut))
     # One is read and one is in the network; the others may be measured.
     measuring = max(1, min(in_flight - 2, cores))
@@ -122,16 +124,19 @@ def on_device(model: Model, device: str) -> Model:
     try:
         model.network.to(chosen)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--device {device!r} cannot be used ({reason}); expected auto, cpu, cuda or cuda:N "
-            "of this machine; leave it out to let nuguide choose"
-        ) from error
+        raise _unusable(device, str(error).splitlines()[0]) from error
     if isinstance(model.guide, StudentGuide):
         model.guide.to(chosen)
     if isinstance(model.guide, NamedGuide):
         return replace(model, guide=model.guide.on(chosen))
     return model
+
+
+def _unusable(device: str, reason: str) -> InputError:
+    return InputError(
+        f"--device {device!r} cannot be used ({reason}); expected auto, cpu, cuda or cuda:N "
+        "of this machine; leave it out to let nuguide choose"
+    )
 
 
 class _Stages:
