@@ -1,6 +1,7 @@
 """Several views of a region: laid back as they were, and their mean taken."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from nuguide.backends.registry import with_backend
 from nuguide.backends.views import InViews, with_views
-from nuguide.errors import InputError
+from nuguide.errors import InputError, ModelError
+from nuguide.models.checkpoint import save_model
 from nuguide.models.model import Model
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.segmentation.run import segment_array
@@ -114,6 +116,16 @@ def test_backends_take_views_too(unguided: Model) -> None:
     np.testing.assert_allclose(
         found, predict_maps(with_views(unguided, 4), rgb).foreground, atol=1e-4
     )
+
+
+def test_views_come_last_and_are_not_saved(unguided: Model, tmp_path: Path) -> None:
+    two = with_views(unguided, 2)
+    assert with_backend(two, "torch") is two
+    with pytest.raises(InputError, match="give it to the backend first, to views then"):
+        with_backend(two, "onnx", "cpu")
+    with pytest.raises(ModelError, match="folded for inference; expected its plain form"):
+        save_model(two, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_one_view_is_the_model_and_other_numbers_are_refused(unguided: Model) -> None:

@@ -77,6 +77,11 @@ def with_backend(model: Model, name: str, device: str = "auto") -> Model:
     backend = Backend(name)
     if model.backend == backend:
         return model
+    if model.views != 1:
+        raise InputError(
+            f"the model looks at regions in {model.views} views; expected one as nuguide.load "
+            f"returns it for the backend {backend}; give it to the backend first, to views then"
+        )
     if model.backend != Backend.TORCH:
         raise InputError(
             f"the model is computed by {model.backend} already; expected one as nuguide.load "

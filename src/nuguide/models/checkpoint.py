@@ -78,9 +78,10 @@ def refuse_folded(model: Model) -> None:
     Raises
     ------
     ModelError
-        If it was loaded for inference.
+        If it was loaded for inference, or given to a backend or to several views since.
     """
-    if isinstance(model.network, InferenceNetwork):
+    parts = model.network.modules()
+    if model.backend != "torch" or any(isinstance(part, InferenceNetwork) for part in parts):
         raise ModelError(
             f"the weights of {model.card.name} are folded for inference; expected its plain form; "
             "read it with nuguide.models.registry.load_plain"
