@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from paired import paired_rows
 
 from nuguide.datasets.opening import open_dataset, recognise
-from nuguide.evaluation.compare import compare
 from nuguide.evaluation.evaluate import evaluate
-from nuguide.evaluation.record import Scores
 from nuguide.models.blending import blend
 from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
@@ -26,7 +25,6 @@ from nuguide.models.registry import load_plain
 from nuguide.segmentation.run import segment_array
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-SHOWN = ("dice_foreground", "aji", "pq", "count_ratio")
 
 
 def main() -> None:
@@ -61,7 +59,7 @@ def main() -> None:
             )
             for share, model in blends.items()
         ]
-        report[f"{name} {split}"] = rows = _rows(scores)
+        report[f"{name} {split}"] = rows = paired_rows(scores)
         for share, row in rows.items():
             print(name, split, share, *(f"{name} {row[name]:.4f}" for name in row))
     if chosen.json:
@@ -75,19 +73,6 @@ def _decoded_as(first: Model, blended: Model) -> Model:
 
 def _labels(rgb: NDArray[np.uint8], mpp: float, model: Model) -> NDArray[np.int32]:
     return segment_array(rgb, mpp, model).labels
-
-
-def _rows(scores: list[Scores]) -> dict[str, dict[str, float]]:
-    """Return mean scores by share, and behind them what AJI gains over the first."""
-    gains = compare(scores, [each.model for each in scores]).differences
-    rows = {}
-    for found, gain in zip(scores, ({}, *gains), strict=True):
-        row = {name: found.summaries[name].mean for name in SHOWN}
-        if "aji" in gain:
-            interval = gain["aji"].interval
-            row |= {"gain": interval.mean, "low": interval.low, "high": interval.high}
-        rows[found.model] = {name: round(value, 4) for name, value in row.items()}
-    return rows
 
 
 if __name__ == "__main__":

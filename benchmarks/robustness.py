@@ -22,11 +22,10 @@ from accuracy import TABLED
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pages import README, as_table, with_table
+from paired import SHOWN, paired_rows
 
 from nuguide.datasets.opening import open_dataset, recognise
-from nuguide.evaluation.compare import compare
 from nuguide.evaluation.evaluate import evaluate
-from nuguide.evaluation.record import Scores
 from nuguide.models.model import Model
 from nuguide.models.registry import load
 from nuguide.segmentation.run import segment_array
@@ -38,7 +37,6 @@ Spoil = Callable[[Rgb, float], tuple[Rgb, float]]
 PAGE = README.parent / "docs/results.md"
 RESULTS = README.parent / "docs/results/robustness.json"
 FIGURE = README.parent / "docs/results/robustness.svg"
-SHOWN = ("dice_foreground", "aji", "pq", "count_ratio")
 SEED = 0
 AS_IT_IS = "as it is"
 
@@ -142,7 +140,7 @@ def measured(model: Model, data: list[str]) -> dict[str, Any]:
             found = evaluate(predict, samples, model=way, data=name, split=split)
             scores.append(found)
             print(name, split, way, *(f"{found.summaries[key].mean:.4f}" for key in SHOWN))
-        sets[f"{name} {split}"] = {"n": len(samples), "ways": _rows(scores)}
+        sets[f"{name} {split}"] = {"n": len(samples), "ways": paired_rows(scores)}
     return {"model": model.card.name, "model_sha256": model.card.sha256, "sets": sets}
 
 
@@ -152,18 +150,6 @@ def _labels(rgb: Rgb, mpp: float, model: Model, spoil: Spoil) -> NDArray[np.int3
     if labels.shape == rgb.shape[:2]:
         return labels
     return np.asarray(cv2.resize(labels, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST))
-
-
-def _rows(scores: list[Scores]) -> dict[str, dict[str, float]]:
-    gaps = compare(scores, list(SPOILT)).differences
-    rows = {}
-    for found, gap in zip(scores, ({}, *gaps), strict=True):
-        row = {name: found.summaries[name].mean for name in SHOWN}
-        if "aji" in gap:
-            interval = gap["aji"].interval
-            row |= {"change": interval.mean, "low": interval.low, "high": interval.high}
-        rows[found.model] = {name: round(value, 4) for name, value in row.items()}
-    return rows
 
 
 def make_page(report: dict[str, Any]) -> None:
