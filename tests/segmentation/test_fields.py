@@ -122,6 +122,7 @@ def test_what_is_left_is_drawn_with_one_chance(slide: Slide) -> None:
     often = np.zeros(frame.squares.size)
     for seed in range(600):
         whole, _ = draw_more(replace(frame, seed=seed), 4)
+        assert whole.drawn.size == 4, "none is drawn twice"
         often += np.isin(frame.squares, np.setdiff1d(whole.drawn, frame.drawn))
     left = ~np.isin(frame.squares, frame.drawn)
     assert not often[~left].any()
