@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import shapely
 
 from nuguide.export.csv import write_csv
 from nuguide.export.geojson import write_geojson
 from nuguide.export.table import write_table
 from nuguide.nuclei.morphometry import described
+from nuguide.nuclei.polygons import Polygons
 
 MPP = 0.25
 PIECE = 5_000
@@ -93,8 +93,9 @@ def synthetic(count: int, region: int) -> pa.Table:
     radius = rng.uniform(8, 24, (count, 1)) * (1 + 0.05 * rng.standard_normal((count, VERTICES)))
     centre = rng.uniform(50, SIDE_PX - 50, (count, 1, 2))
     points = centre + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    ends = np.arange(count + 1) * (VERTICES + 1)
     return described(
-        shapely.polygons(points),
+        Polygons(np.concatenate([points, points[:, :1]], axis=1).reshape(-1, 2), ends),
         MPP,
         od=rng.uniform(0.1, 1.2, (count, 2)),
         confidence=rng.uniform(0.5, 1.0, count),

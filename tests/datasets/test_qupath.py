@@ -51,7 +51,10 @@ def test_whole_pixels_are_kept_to_the_pixel_and_holes_left_out(one: Path):
 
 def test_what_nuguide_traces_is_read_back(one: Path):
     labels = tissue(32, nuclei=4).labels
-    rings = [np.asarray(polygon.exterior.coords).tolist() for polygon in trace(labels).polygons]
+    rings = [
+        np.asarray(polygon.exterior.coords).tolist()
+        for polygon in trace(labels).polygons.to_shapely()
+    ]
     write(one, *(feature([ring]) for ring in rings))
     read = open_dataset(one, mpp=0.5)[0].labels
     assert (read != labels).mean() < 0.005

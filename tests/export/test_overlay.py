@@ -8,10 +8,13 @@ from nuguide.errors import OutputError
 from nuguide.export import overlay
 from nuguide.export.overlay import write_overlay
 from nuguide.nuclei.outlines import trace
+from nuguide.nuclei.polygons import Polygons
+
+NONE = Polygons(np.empty((0, 2)), np.zeros(1, np.int64))
 
 
 @pytest.fixture
-def polygons(labels: np.ndarray) -> np.ndarray:
+def polygons(labels: np.ndarray) -> Polygons:
     return trace(labels).polygons
 
 
@@ -25,7 +28,7 @@ def greenish(drawing: np.ndarray) -> np.ndarray:
 
 
 def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
-    tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray
+    tmp_path: Path, rgb: np.ndarray, polygons: Polygons
 ) -> None:
     write_overlay(rgb, polygons, tmp_path / "overlay.png")
     drawing = read(tmp_path / "overlay.png")
@@ -39,7 +42,7 @@ def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
     assert not greenish(drawing[:, 125:]).any()
 
 
-def test_each_outline_has_its_colour(tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray) -> None:
+def test_each_outline_has_its_colour(tmp_path: Path, rgb: np.ndarray, polygons: Polygons) -> None:
     colours = [(255, 0, 0), (0, 0, 255), (255, 0, 0)][: len(polygons)]
     write_overlay(rgb, polygons, tmp_path / "overlay.png", colours)
     drawing = read(tmp_path / "overlay.png").astype(int)
@@ -53,7 +56,7 @@ def test_each_outline_has_its_colour(tmp_path: Path, rgb: np.ndarray, polygons: 
 
 
 def test_large_images_are_shrunk(
-    tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rgb: np.ndarray, polygons: Polygons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overlay, "LONGEST_SIDE_PX", 40)
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
@@ -69,7 +72,7 @@ def test_a_shrunk_image_stays_under_its_outlines(
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
     white = np.full((301, 401, 3), 255, np.uint8)
     white[200:280, 300:380] = 0
-    write_overlay(white, np.empty(0, object), tmp_path / "overlay.png")
+    write_overlay(white, NONE, tmp_path / "overlay.png")
     dark = 1 - read(tmp_path / "overlay.png")[..., 0] / 255
     down, along = dark.shape[0] / 301, dark.shape[1] / 401
     # What is dark lies where it lay, to less than a pixel, and is as large as it was.
@@ -81,7 +84,7 @@ def test_a_shrunk_image_stays_under_its_outlines(
 
 
 def test_many_pixels_are_drawn_in_few_colours(
-    tmp_path: Path, polygons: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, polygons: Polygons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tissue = np.random.default_rng(0).integers(120, 250, (64, 80, 3), np.uint8)
     write_overlay(tissue, polygons, tmp_path / "true.png")
@@ -96,14 +99,14 @@ def test_many_pixels_are_drawn_in_few_colours(
 
 
 def test_no_nuclei_leave_the_image(tmp_path: Path, rgb: np.ndarray) -> None:
-    write_overlay(rgb, np.empty(0, object), tmp_path / "overlay.png")
-    write_overlay(rgb, np.empty(0, object), tmp_path / "typed.png", [])
+    write_overlay(rgb, NONE, tmp_path / "overlay.png")
+    write_overlay(rgb, NONE, tmp_path / "typed.png", [])
     assert (read(tmp_path / "typed.png") == read(tmp_path / "overlay.png")).all()
     assert (read(tmp_path / "overlay.png") == rgb[0, 0]).all()
 
 
 def test_the_image_itself_stays_as_it_was(
-    tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rgb: np.ndarray, polygons: Polygons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
     before = rgb.copy()
@@ -112,7 +115,7 @@ def test_the_image_itself_stays_as_it_was(
 
 
 def test_a_place_that_cannot_be_written(
-    tmp_path: Path, rgb: np.ndarray, polygons: np.ndarray
+    tmp_path: Path, rgb: np.ndarray, polygons: Polygons
 ) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_overlay(rgb, polygons, tmp_path / "absent" / "overlay.png")

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 
 from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
 from nuguide.datasets.qupath_geojson import UNTYPED
+from nuguide.export.coordinates import in_words
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
+from nuguide.nuclei.polygons import Polygons
 
 _MEASUREMENTS = {
     "area_um2": "Area µm^2",
@@ -33,7 +34,6 @@ _MEASUREMENTS = {
 }
 
 _UNTYPED_COLOUR = (0, 200, 0)
-_COORDINATE_DECIMALS = 2
 _MEASUREMENT_DECIMALS = 4
 _ROWS_AT_ONCE = 2048  # enough for columns to pay, and text is packed early in a small image too
 _GZIP_LEVEL = 4  # keeps pace with the text being made; level 6 takes more than twice as long
@@ -122,24 +122,13 @@ def _features(
         ',\n{"type":"Feature","id":"',
         nuclei["id"].combine_chunks(),
         '","geometry":{"type":"Polygon","coordinates":[[[',
-        _rings(nuclei["geometry"]),
+        in_words(Polygons.from_wkb(nuclei["geometry"])),
         ']]]},"properties":{"objectType":"detection","classification":',
         _classifications(nuclei, colours),
         ',"measurements":{',
         _measurements(nuclei, names),
         "}}}",
     )
-
-
-def _rings(geometry: pa.ChunkedArray) -> pa.StringArray:
-    """Word the points of each outline, ``x,y],[x,y``."""
-    outlines = shapely.from_wkb(geometry.to_numpy())
-    points, ring = shapely.get_coordinates(outlines, return_index=True)
-    numbers = pc.cast(np.round(points, _COORDINATE_DECIMALS).ravel(), pa.string())
-    pairs = np.arange(0, len(numbers) + 1, 2, dtype=np.int32)
-    words = pc.binary_join(pa.ListArray.from_arrays(pairs, numbers), ",")
-    starts = np.searchsorted(ring, np.arange(len(outlines) + 1)).astype(np.int32)
-    return pc.binary_join(pa.ListArray.from_arrays(starts, words), "],[")
 
 
 def _measurements(nuclei: pa.Table, names: Mapping[str, str]) -> pa.StringArray:

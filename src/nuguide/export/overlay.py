@@ -6,12 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
 from nuguide.colours import Rgb
 from nuguide.files import replacing
+from nuguide.nuclei.polygons import Polygons
 
 LONGEST_SIDE_PX = 3072
 """Larger images are shrunk to this; ordinary viewers open it at once."""
@@ -26,7 +26,7 @@ SUBPIXEL_BITS = 4
 
 def write_overlay(
     rgb: NDArray[np.uint8],
-    polygons: NDArray[np.object_],
+    polygons: Polygons,
     path: Path,
     colours: Sequence[Rgb] | None = None,
 ) -> None:
@@ -36,8 +36,8 @@ def write_overlay(
     ----------
     rgb : ndarray
         (H, W, 3) uint8.
-    polygons : ndarray
-        (N,) shapely polygons in px of ``rgb``, coordinates (x right, y down), see ``trace``.
+    polygons : Polygons
+        N, in px of ``rgb``, see ``trace``.
     path : Path
         Ends in ``.png``. Its long side has at most ``LONGEST_SIDE_PX`` px; small images are
         enlarged twice, so that outlines do not hide what they enclose; beyond 4 megapixels it is
@@ -97,15 +97,13 @@ def _by_colour(
     return list(groups.items())
 
 
-def drawable_outlines(
-    polygons: NDArray[np.object_], scale: tuple[float, float]
-) -> list[NDArray[np.int32]]:
+def drawable_outlines(polygons: Polygons, scale: tuple[float, float]) -> list[NDArray[np.int32]]:
     """Outlines as OpenCV draws them: fixed-point px, whole numbers at the middles of pixels.
 
     Parameters
     ----------
-    polygons : ndarray
-        (N,) shapely polygons, coordinates (x right, y down) in px of what they were traced on.
+    polygons : Polygons
+        N, in px of what they were traced on.
     scale : tuple of float
         (x, y) px of the drawing for one of those.
 
@@ -114,8 +112,6 @@ def drawable_outlines(
     list of ndarray
         (n, 2) int32 (x, y) for each polygon, see ``SUBPIXEL_BITS``.
     """
-    points, ring = shapely.get_coordinates(polygons, return_index=True)
-    drawn = np.round((points * scale - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
-    ends = np.flatnonzero(np.diff(ring, append=-1)) + 1
+    drawn = np.round((polygons.points * scale - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
     # Slices: numpy's own split takes several times as long for many short pieces.
-    return [drawn[begin:end] for begin, end in pairwise([0, *ends.tolist()])]
+    return [drawn[begin:end] for begin, end in pairwise(polygons.first.tolist())]

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import shapely
 from numpy.typing import NDArray
 
 from nuguide.errors import InputError
 from nuguide.export.pieces import regrouped
 from nuguide.files import replacing
+from nuguide.nuclei.polygons import Polygons
 from nuguide.nuclei.schema import SCHEMA, with_later_columns
 
 GEOPARQUET_VERSION = "1.1.0"
@@ -59,14 +59,13 @@ def write_table(pieces: Iterable[pa.Table], path: Path) -> None:
     ):
         for nuclei in regrouped(pieces, ROWS_PER_GROUP):
             writer.write_table(nuclei)
-            outlines = shapely.from_wkb(nuclei["geometry"].to_numpy())
-            bounds = _around(bounds, shapely.total_bounds(outlines))
+            bounds = _around(bounds, Polygons.from_wkb(nuclei["geometry"]).points)
         writer.add_key_value_metadata({"geo": json.dumps(_geo(bounds))})
 
 
-def _around(one: Bounds, other: Bounds) -> Bounds:
-    """Return the bounds of two, (x, y, x, y); NaN bounds nothing."""
-    low, high = np.fmin(one[:2], other[:2]), np.fmax(one[2:], other[2:])
+def _around(bounds: Bounds, points: NDArray[np.float64]) -> Bounds:
+    """Return what bounds points, (V, 2), too, (x, y, x, y); NaN bounds nothing."""
+    low, high = np.fmin(bounds[:2], points.min(axis=0)), np.fmax(bounds[2:], points.max(axis=0))
     return np.concatenate([low, high])
 
 

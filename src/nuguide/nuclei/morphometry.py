@@ -1,52 +1,28 @@
 """Measurements of nuclei in um: shape from the outline, stain and confidence from the pixels."""
 
+import binascii
 import hashlib
-import math
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 from numpy.typing import NDArray
 
 from nuguide.compiled import compiled
 from nuguide.nuclei.outlines import trace
+from nuguide.nuclei.polygons import Polygons
 from nuguide.nuclei.positivity import positivity_of
 from nuguide.nuclei.schema import SCHEMA, empty_nuclei
+from nuguide.nuclei.shapes import shapes_of
 from nuguide.nuclei.staining import Staining
 from nuguide.nuclei.stains import Stains, od_of
-
-_DETOUR = 8 * (math.sqrt(2) - 1) / math.pi
 
 Calibrated = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From confidences, (N,), to probabilities that a true nucleus matches, (N,)."""
 
 _HE = Staining()
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Shape of N polygons, in units of their coordinates.
-
-    Attributes
-    ----------
-    centroid : ndarray
-        (N, 2) x, y.
-    area, perimeter, major_axis, minor_axis, eccentricity, solidity : ndarray
-        (N,) each; the perimeter is that of the smooth outline, see ``shapes_of``; axes are full
-        lengths of the ellipse with the same second moments.
-    """
-
-    centroid: NDArray[np.float64]
-    area: NDArray[np.float64]
-    perimeter: NDArray[np.float64]
-    major_axis: NDArray[np.float64]
-    minor_axis: NDArray[np.float64]
-    eccentricity: NDArray[np.float64]
-    solidity: NDArray[np.float64]
 
 
 def measure(
@@ -124,7 +100,7 @@ def measure(
 
 
 def described(
-    polygons: NDArray[np.object_],
+    polygons: Polygons,
     mpp: float,
     *,
     od: NDArray[np.float64],
@@ -139,8 +115,8 @@ def described(
 
     Parameters
     ----------
-    polygons : ndarray
-        (N,) shapely polygons, full-resolution px (x, y).
+    polygons : Polygons
+        N, full-resolution px.
     mpp : float
         um/px at full resolution.
     od : ndarray
@@ -161,7 +137,7 @@ def described(
     """
     shapes = shapes_of(polygons)
     count = len(polygons)
-    geometry = shapely.to_wkb(polygons)
+    geometry = polygons.to_wkb()
     columns: dict[str, Any] = {
         "id": nucleus_ids(geometry, image_sha256),
         "geometry": geometry,
@@ -190,63 +166,33 @@ def described(
     return pa.table(columns, schema=SCHEMA)
 
 
-def shapes_of(polygons: NDArray[np.object_]) -> Shapes:
-    """Measure polygons without holes, wound positively in (x, y).
+def nucleus_ids(outlines: pa.BinaryArray, image_sha256: str) -> pa.StringArray:
+    """Make one UUID (version 5) of each outline, WKB: equal for equal image and outline.
 
-    Notes
-    -----
-    An outline through the middles of pixel edges goes along them or at 45 degrees, and so is longer
-    than a smooth one by 8 (sqrt(2) - 1) / pi, the mean over all directions; the perimeter is its
-    length divided by that (Kulpa, Computer Graphics and Image Processing 6, 1977: times 0.948).
-
-    Second moments are those of the area inside, by Green's theorem over the edges; an ellipse of
-    full axis a has the second moment a^2 / 16 along it.
+    The names hashed are the outlines as upper-case hexadecimal text, in the image's own namespace.
     """
-    points, ring = shapely.get_coordinates(polygons, return_index=True)
-    centroid = shapely.get_coordinates(shapely.centroid(polygons))
-    # About each centroid: far from the origin the moments would cancel to noise.
-    points = points - centroid[ring]
-    first = np.flatnonzero(np.diff(ring, prepend=-1))
-    # Rings are closed: the edge from a ring's last point to the next ring's first counts nothing.
-    ahead = np.roll(points, -1, axis=0)
-    cross = points[:, 0] * ahead[:, 1] - ahead[:, 0] * points[:, 1]
-    cross[np.append(first[1:], len(points)) - 1] = 0.0
-
-    def second_moment(i: int, j: int) -> NDArray[np.float64]:
-        term = 2 * points[:, i] * points[:, j] + 2 * ahead[:, i] * ahead[:, j]
-        term += points[:, i] * ahead[:, j] + ahead[:, i] * points[:, j]
-        return np.add.reduceat(term * cross, first) / 24.0 / area
-
-    area = np.add.reduceat(cross, first) / 2.0
-    xx, yy, xy = second_moment(0, 0), second_moment(1, 1), second_moment(0, 1)
-    mean, spread = (xx + yy) / 2.0, np.hypot((xx - yy) / 2.0, xy)
-    large, small = mean + spread, np.maximum(mean - spread, 0.0)
-    return Shapes(
-        centroid=centroid,
-        area=area,
-        perimeter=shapely.length(polygons) / _DETOUR,
-        major_axis=4.0 * np.sqrt(large),
-        minor_axis=4.0 * np.sqrt(small),
-        eccentricity=np.sqrt(1.0 - small / large),
-        solidity=np.minimum(area / shapely.area(shapely.convex_hull(polygons)), 1.0),
-    )
-
-
-def nucleus_ids(outlines: Iterable[bytes], image_sha256: str) -> list[str]:
-    """Make one UUID (version 5) of each outline, WKB: equal for equal image and outline."""
     image = uuid.uuid5(uuid.NAMESPACE_URL, f"sha256:{image_sha256}")
     begun = hashlib.sha1(image.bytes, usedforsecurity=False)
-    # As hexadecimal text, which Python makes several times faster than GEOS.
-    return [_uuid5(begun, wkb.hex().upper()) for wkb in outlines]
+    digests = []
+    for outline in outlines.to_pylist():
+        whole = begun.copy()
+        whole.update(binascii.hexlify(outline).upper())
+        digests.append(whole.digest())
+    numbers = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, begun.digest_size)[:, :16]
+    numbers = numbers.copy()
+    numbers[:, 6] = numbers[:, 6] & 0x0F | 0x50
+    numbers[:, 8] = numbers[:, 8] & 0x3F | 0x80
+    return _in_words(numbers)
 
 
-def _uuid5(begun: "hashlib._Hash", name: str) -> str:
-    """Return ``str(uuid.uuid5(space, name))`` without its objects; ``begun`` has hashed space."""
-    whole = begun.copy()
-    whole.update(name.encode())
-    digits = whole.hexdigest()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+def _in_words(numbers: NDArray[np.uint8]) -> pa.StringArray:
+    """Word UUIDs, (N, 16), as ``str(uuid.UUID(...))`` does."""
+    count = len(numbers)
+    words = np.full((count, 36), ord("-"), np.uint8)
+    hexadecimal = np.frombuffer(binascii.hexlify(numbers.tobytes()), np.uint8).reshape(count, 32)
+    words[:, [at for at in range(36) if at not in (8, 13, 18, 23)]] = hexadecimal
+    ends = np.arange(0, 36 * count + 1, 36, dtype=np.int32)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(words))
 
 
 def _means_inside(

@@ -1,15 +1,17 @@
 """Outlines: from a label map to one polygon a nucleus, all nuclei at once."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
+from nuguide.compiled import compiled
+from nuguide.nuclei.polygons import Polygons
 from nuguide.nuclei.rings import rings_of
 
-_DECIMALS = 6
+_PER_PX = 1e6
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,12 @@ class Outlines:
     ----------
     labels : ndarray
         (N,) the labels present, ascending.
-    polygons : ndarray
-        (N,) shapely polygons in px, coordinates (x right, y down), to 0.000001 px; pixel (y, x)
-        covers [x, x + 1] x [y, y + 1].
+    polygons : Polygons
+        N, in px, to 0.000001 px; pixel (y, x) covers [x, x + 1] x [y, y + 1].
     """
 
     labels: NDArray[np.int32]
-    polygons: NDArray[np.object_]
+    polygons: Polygons
 
 
 def trace(labels: NDArray[Any], origin_px: tuple[float, float] = (0, 0)) -> Outlines:
@@ -55,41 +56,10 @@ def trace(labels: NDArray[Any], origin_px: tuple[float, float] = (0, 0)) -> Outl
     Such an outline is longer than the smooth one; ``nuguide.nuclei.morphometry`` corrects for it.
     """
     points, first, inside = rings_of(np.ascontiguousarray(labels))
-    if not inside.size:
-        return Outlines(np.empty(0, np.int32), np.empty(0, object))
-    area, centroid = _area_and_centroid(points, first[:-1])
+    area = _areas(points, first)
     largest, present = _largest_of_each(inside, area)
-    kept = np.isin(np.arange(inside.size), largest)
-    length = np.diff(first)
-    points, ring = points[np.repeat(kept, length)], np.repeat(np.arange(largest.size), length[kept])
-    # Rings of a single pixel enclose 0.5; holes are negative and never the largest.
-    outer = np.maximum(area[kept], 0.5)
-    grown = np.sqrt((outer + 0.5) / outer)[:, None]
-    middle = centroid[kept][ring]
-    points = middle + (points - middle) * grown[ring]
-    points = np.clip(points, 0, labels.shape[::-1]) + origin_px[::-1]
-    # What is finer is noise of the arithmetic: a nucleus has the same outline in any region.
-    points = np.round(points, _DECIMALS)
-    polygons = shapely.polygons(shapely.linearrings(points, indices=ring))
-    # Kept rings lie in the order of their first edge; rows go by label.
-    return Outlines(present.astype(np.int32), polygons[np.argsort(inside[kept])])
-
-
-def _next_in_ring(points: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
-    following = np.roll(points, -1, axis=0)
-    following[np.append(first[1:], len(points)) - 1] = points[first]
-    return following
-
-
-def _area_and_centroid(
-    points: NDArray[np.float64], first: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Signed area (outlines positive, holes negative) and centroid of each ring, by Green."""
-    following = _next_in_ring(points, first)
-    cross = points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]
-    area = np.add.reduceat(cross, first) / 2.0
-    moment = np.add.reduceat((points + following) * cross[:, None], first, axis=0) / 6.0
-    return area, moment / area[:, None]
+    outlines, ends = _outlined(points, first, largest, labels.shape, origin_px)
+    return Outlines(present.astype(np.int32), Polygons(outlines, ends))
 
 
 def _largest_of_each(
@@ -99,3 +69,62 @@ def _largest_of_each(
     order = np.lexsort((-area, label))
     present, place = np.unique(label[order], return_index=True)
     return order[place], present
+
+
+@compiled
+def _areas(points: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Signed area of each ring, (R,): of outlines positive, of holes negative."""
+    area = np.empty(first.size - 1)
+    for ring in range(area.size):
+        area[ring] = _area_and_moments(points[first[ring] : first[ring + 1]])[0]
+    return area
+
+
+@compiled
+def _area_and_moments(ring: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Area of an open ring, and its first moments, x and y, by Green's theorem."""
+    twice = sum_x = sum_y = 0.0
+    for at in range(len(ring)):
+        x0, y0 = ring[at - 1, 0], ring[at - 1, 1]
+        x1, y1 = ring[at, 0], ring[at, 1]
+        cross = x0 * y1 - x1 * y0
+        twice += cross
+        sum_x += (x0 + x1) * cross
+        sum_y += (y0 + y1) * cross
+    return twice / 2.0, sum_x / 6.0, sum_y / 6.0
+
+
+@compiled
+def _outlined(
+    points: NDArray[np.float64],
+    first: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    shape: tuple[int, int],
+    origin_px: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Make outlines of some rings: grown, inside the map, closed, and in the image's px."""
+    ends = np.zeros(chosen.size + 1, np.int64)
+    for number in range(chosen.size):
+        ring = chosen[number]
+        ends[number + 1] = ends[number] + first[ring + 1] - first[ring] + 1
+    outlines = np.empty((ends[-1], 2))
+    for number in range(chosen.size):
+        ring = points[first[chosen[number]] : first[chosen[number] + 1]]
+        area, moment_x, moment_y = _area_and_moments(ring)
+        # Rings of a single pixel enclose 0.5.
+        area = max(area, 0.5)
+        grown = math.sqrt((area + 0.5) / area)
+        x, y = moment_x / area, moment_y / area
+        begin, end = ends[number], ends[number + 1]
+        for at in range(end - begin - 1):
+            outlines[begin + at, 0] = _placed(x + (ring[at, 0] - x) * grown, shape[1], origin_px[1])
+            outlines[begin + at, 1] = _placed(y + (ring[at, 1] - y) * grown, shape[0], origin_px[0])
+        outlines[end - 1] = outlines[begin]
+    return outlines, ends
+
+
+@compiled
+def _placed(inside: float, size: int, origin: float) -> float:
+    """Return a coordinate in the image's px of one in a map that begins at ``origin``."""
+    # What is finer is noise of the arithmetic: a nucleus has the same outline in any region.
+    return float(np.rint((min(max(inside, 0.0), size) + origin) * _PER_PX) / _PER_PX)

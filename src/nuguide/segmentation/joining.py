@@ -14,6 +14,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from nuguide.nuclei.polygons import Polygons
 from nuguide.segmentation.runs import RUNS, box_of, paint
 from nuguide.segmentation.seams import MARGIN_PX
 from nuguide.slides.regions import Box, Region
@@ -75,12 +76,14 @@ def join(
     borders: list[_Border] = []
     found = 0
     for region, claimed in fragments:
-        outlines = shapely.from_wkb(claimed["geometry"].to_numpy())
-        at_border = _reaches_border(outlines, region.core, scale)
+        outlines = claimed["geometry"].combine_chunks()
+        at_border = _reaches_border(Polygons.from_wkb(outlines), region.core, scale)
         borders = [border for border in borders if border.bottom > region.row_y]
-        kept = np.ones(len(outlines), np.bool_)
-        kept[at_border] = ~_doubled(outlines[at_border], borders)
-        borders.append(_Border(region.read.y + region.read.height, outlines[at_border & kept]))
+        near = shapely.from_wkb(outlines.filter(pa.array(at_border)).to_numpy(zero_copy_only=False))
+        kept_near = ~_doubled(near, borders)
+        borders.append(_Border(region.read.y + region.read.height, near[kept_near]))
+        kept = ~at_border
+        kept[at_border] = kept_near
         nuclei = claimed.filter(pa.array(kept))
         if not nuclei.num_rows:
             continue
@@ -98,13 +101,13 @@ class _Border:
     outlines: NDArray[np.object_]
 
 
-def _reaches_border(outlines: NDArray[np.object_], core: Box, scale: float) -> NDArray[np.bool_]:
+def _reaches_border(outlines: Polygons, core: Box, scale: float) -> NDArray[np.bool_]:
     """Tell which nuclei another region may have claimed too, or part of them.
 
     Of two regions' claims one can only fall for the most part on the other where both centroids
     are within the margin of the border between the cores.
     """
-    left, top, right, bottom = shapely.bounds(outlines).reshape(-1, 4).T * scale
+    left, top, right, bottom = outlines.bounds().T * scale
     margin = 2 * MARGIN_PX
     inside = (left > core.x + margin) & (right < core.x + core.width - margin)
     inside &= (top > core.y + margin) & (bottom < core.y + core.height - margin)

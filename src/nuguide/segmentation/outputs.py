@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import shapely
 from numpy.typing import NDArray
 
 from nuguide.colours import POSITIVITY_COLOURS, Rgb, colours_of
@@ -23,6 +22,7 @@ from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
+from nuguide.nuclei.polygons import Polygons
 from nuguide.nuclei.positivity import NEGATIVE
 from nuguide.nuclei.schema import empty_nuclei, with_later_columns
 from nuguide.segmentation.label_files import (
@@ -201,7 +201,7 @@ def _picture(
     if OVERLAY_FILE in files:
         rgb = slide.read(0, 0, *slide.shape, slide.mpp)
         nuclei = read_columns(folder, ["geometry", "type", "positivity"])
-        polygons = shapely.from_wkb(nuclei["geometry"].to_numpy())
+        polygons = Polygons.from_wkb(nuclei["geometry"])
         colours = _outline_colours(nuclei, types)
         return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
     if not (OVERVIEW_FILE in files or TISSUE_FILE in files):
