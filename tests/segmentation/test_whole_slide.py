@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from fixtures.dark_model import dark_model
 from fixtures.slides import write_tiled_tiff
 from fixtures.tissue import draw_tissue
-from nuguide.errors import InputError
+from nuguide.errors import InputError, OutputError
 from nuguide.export.label_pyramid import NUCLEI
 from nuguide.models.model import Model
 from nuguide.segmentation import outputs
 from nuguide.segmentation.area import Where
-from nuguide.segmentation.batch import Batch, Ended
+from nuguide.segmentation.batch import Batch, Ended, State
 from nuguide.segmentation.engine import LocalEngine
 from nuguide.segmentation.job import Settings, begin
 from nuguide.segmentation.outputs import Outputs
@@ -219,3 +219,42 @@ def test_a_slide_that_cannot_be_read_on_does_not_stop_the_others(
         again.nuclei.to_table()["id"].to_pylist()
         == found(second).nuclei.to_table()["id"].to_pylist()
     )
+
+
+def test_a_run_that_is_stopped_leaves_nothing_half_written(slide: Path, tmp_path: Path) -> None:
+    """Tables and labels are written while regions are computed: Ctrl-C clears them away."""
+    told: list[int] = []
+
+    def stop(state: State) -> None:
+        told.append(state.done)
+        if state.done == 3:
+            raise KeyboardInterrupt
+
+    model = dark_model()
+    batch = Batch(
+        [(slide, tmp_path / "out")],
+        lambda image, folder: begin(image, folder, model, Settings(cut=CUT)),
+        LocalEngine(model),
+        stop,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(batch.run())
+    assert told == [0, 1, 2, 3]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"fragments", "ledger.sqlite"}
+
+
+def test_a_table_that_cannot_be_written_ends_its_image_with_one_line(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(pieces: object, path: Path, *_: object) -> None:
+        raise OutputError(f"{path} cannot be written (No space left on device)")
+
+    monkeypatch.setattr(outputs, "write_geojson", full)
+    ended = run(dark_model(), slide, tmp_path / "out")
+    assert isinstance(ended.outcome, OutputError)
+    assert "nuclei.geojson.gz cannot be written (No space" in str(ended.outcome)
+    assert not list((tmp_path / "out").glob("*.part"))
+    assert not (tmp_path / "out" / "nuclei.parquet").exists()
+    monkeypatch.undo()
+    assert found(run(dark_model(), slide, tmp_path / "out")).count

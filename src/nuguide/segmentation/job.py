@@ -1,10 +1,14 @@
 """One image on its way into its run folder: what is left to do, what is done, the end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nuguide.export.pieces import Writer, write_together
 from nuguide.export.table import write_table
 from nuguide.models.model import Model
 from nuguide.networks.allocator import give_back_memory
@@ -13,13 +17,16 @@ from nuguide.segmentation.area import Area, Where, find_area, why_nothing
 from nuguide.segmentation.estimate import open_scaled
 from nuguide.segmentation.finished import complete, why_again
 from nuguide.segmentation.grading import differs_in_thresholds
+from nuguide.segmentation.joiner import Fragment, Joiner
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.label_files import opened_canvas, pyramid_of
 from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
+    MADE_OF_NUCLEI,
     NUCLEI_FILE,
     Outputs,
     searched_mm2,
+    table_writers,
     write_outputs,
     write_page,
 )
@@ -160,6 +167,8 @@ class Job:
         self._ledger = ledger
         sweep(folder)  # the ledger is ours: nobody else is writing
         done = ledger.done()
+        self._joiner = Joiner(plan, ledger.nuclei, self._write_joined)
+        self._joiner.done(done, start=False)
         self.nuclei = sum(done.values())
         self._left = {region.index for region in plan if region.index not in done}
         self._last = time.perf_counter()
@@ -201,6 +210,7 @@ class Job:
         now = time.perf_counter()
         nuclei = self._area.of(piece.nuclei, self.slide.mpp)
         self._ledger.add(region.index, replace(piece, nuclei=nuclei), now - self._last)
+        self._joiner.done([region.index])
         self._last = now
         self._left.discard(region.index)
         self.nuclei += nuclei.num_rows
@@ -216,30 +226,28 @@ class Job:
             If they cannot be written.
         """
         start = time.perf_counter()
+        labels = self._joiner.outcome()
+        waited = time.perf_counter() - start
         self.slide.forget()
-        fragments = ((region, self._ledger.nuclei(region.index)) for region in self._plan)
-        scale = self.slide.mpp / self._card.mpp
-        with opened_canvas(self._folder, self.slide, self._files) as canvas:
-            write_table(join(fragments, scale, canvas), self._folder / NUCLEI_FILE)
         if self.slide.streams:
             give_back_memory()
-        painted = pyramid_of(self._folder, self._files)
-        labels = canvas.labels if isinstance(canvas, ArrayCanvas) else painted
         write_outputs(
             self._folder,
             self.slide,
-            self._files,
+            [name for name in self._files if name not in MADE_OF_NUCLEI],
             labels,
             self._card.types,
             second_stain_of(self._configuration),
             self._area.mask,
         )
         tally = self._ledger.tally()
-        stages = tally.stages | {"export": time.perf_counter() - start}
+        seconds = time.perf_counter() - start
+        # What was joined while regions were computed is work, too, though nobody waited for it.
+        stages = tally.stages | {"export": seconds - waited + self._joiner.seconds}
         found = summary(self._folder, self._card.types, self._staining.positive) | {
             "area_mm2": round(searched_mm2(self.slide, self._area.mask), 6),
-            "seconds": round(tally.wall + stages["export"], 3),
-            "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+            "seconds": round(tally.wall + seconds, 3),
+            "stages": {stage: round(spent, 3) for stage, spent in stages.items()},
         }
         if not found["nuclei"]:
             found["reason"] = why_nothing(self.slide, self._area)
@@ -252,9 +260,22 @@ class Job:
         remove_ledger(self._folder)
         return Run(self._folder, (*self._files, RUN_FILE), why_again=self.why_again)
 
+    def _write_joined(self, fragments: Iterable[Fragment]) -> NDArray[np.int32] | Path | None:
+        """Join the regions' nuclei, paint them and write their tables; return where labels are."""
+        second_stain = second_stain_of(self._configuration)
+        writers: list[Writer] = [
+            lambda pieces: write_table(pieces, self._folder / NUCLEI_FILE),
+            *table_writers(self._folder, self.slide, self._files, self._card.types, second_stain),
+        ]
+        with opened_canvas(self._folder, self.slide, self._files) as canvas:
+            write_together(join(fragments, self.slide.mpp / self._card.mpp, canvas), writers)
+        painted = pyramid_of(self._folder, self._files)
+        return canvas.labels if isinstance(canvas, ArrayCanvas) else painted
+
     def close(self) -> None:
         """Let go of the folder, and of the image once nobody reads it; what is done stays done."""
         self.closed = True
+        self._joiner.stop()
         self._ledger.close()
         self._close_slide()
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Tally:
 class Ledger:
     """The regions of one slide that are done, in its run folder; one process holds it.
 
+    Its threads may read what is done while one of them adds to it.
+
     Parameters
     ----------
     folder : Path
@@ -79,6 +82,7 @@ class Ledger:
     def __init__(self, folder: Path, configuration: Configuration, *, anew: bool = False) -> None:
         self._path = folder / LEDGER_FILE
         self._fragments = folder / FRAGMENTS_FOLDER
+        self._one_at_a_time = threading.RLock()
         make_folder(self._fragments)
         with self._faults():
             try:
@@ -94,7 +98,10 @@ class Ledger:
 
     def _connect(self, configuration: Configuration, anew: bool) -> None:
         # Every statement is a transaction of its own.
-        self._rows = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+        # Threads share it, one at a time.
+        self._rows = sqlite3.connect(
+            self._path, timeout=1.0, isolation_level=None, check_same_thread=False
+        )
         try:
             self._lock()
             if anew:
@@ -232,9 +239,10 @@ class Ledger:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Word what SQLite complains of."""
+        """Word what SQLite complains of, of one thread at a time."""
         try:
-            yield
+            with self._one_at_a_time:
+                yield
         except sqlite3.OperationalError as fault:
             if "locked" in str(fault):
                 raise OutputError(

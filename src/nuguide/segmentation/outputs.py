@@ -20,6 +20,7 @@ from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
 from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
+from nuguide.export.pieces import Writer, write_together
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
 from nuguide.nuclei.polygons import Polygons
@@ -44,10 +45,12 @@ OVERLAY_FILE = "overlay.png"
 OVERVIEW_FILE = "overview.png"
 TISSUE_FILE = "tissue.png"
 
+MADE_OF_NUCLEI = (GEOJSON_FILE, CSV_FILE)
+"""Files that hold the nuclei once more: written piece by piece, of nothing else."""
+
 KNOWN_FILES = (
-    GEOJSON_FILE,
     NUCLEI_FILE,
-    CSV_FILE,
+    *MADE_OF_NUCLEI,
     *LABEL_FILES,
     OVERLAY_FILE,
     OVERVIEW_FILE,
@@ -170,10 +173,11 @@ def write_outputs(
         What was looked at; None: the whole image.
     """
     draw = _picture(folder, slide, files, types, tissue)
+    writers = table_writers(folder, slide, files, types, second_stain)
     # Nearly all of it is compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
         written = [
-            beside.submit(_write_tables, folder, slide, files, types, second_stain),
+            beside.submit(write_together, read_pieces(folder) if writers else (), writers),
             beside.submit(write_label_files, folder, slide, files, labels),
         ]
         draw()
@@ -181,13 +185,16 @@ def write_outputs(
             file.result()
 
 
-def _write_tables(
+def table_writers(
     folder: Path, slide: Slide, files: Collection[str], types: Sequence[str], second_stain: str
-) -> None:
-    if GEOJSON_FILE in files:
-        write_geojson(read_pieces(folder), folder / GEOJSON_FILE, slide.mpp, types, second_stain)
-    if CSV_FILE in files:
-        write_csv(read_pieces(folder), folder / CSV_FILE)
+) -> list[Writer]:
+    """Return what writes the nuclei, piece by piece, in those of ``MADE_OF_NUCLEI`` asked for."""
+    mpp, geojson, csv = slide.mpp, folder / GEOJSON_FILE, folder / CSV_FILE
+    writers: dict[str, Writer] = {
+        GEOJSON_FILE: lambda pieces: write_geojson(pieces, geojson, mpp, types, second_stain),
+        CSV_FILE: lambda pieces: write_csv(pieces, csv),
+    }
+    return [write for name, write in writers.items() if name in files]
 
 
 def _picture(
