@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -107,8 +109,12 @@ def _lines(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
 def _shrunk(picture: Path) -> bytes:
     """Return a picture of the run folder as JPEG."""
     with Image.open(picture) as opened:
-        rgb = opened.convert("RGB")
-    rgb.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX), Image.Resampling.HAMMING)
+        rgb = np.asarray(opened.convert("RGB"))
+    scale = _PICTURE_SIDE_PX / max(rgb.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
+        # Means over areas: in half the time that Pillow's filters take.
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     stream = io.BytesIO()
-    rgb.save(stream, "jpeg", quality=_JPEG_QUALITY, subsampling=0)
+    Image.fromarray(rgb).save(stream, "jpeg", quality=_JPEG_QUALITY, subsampling=0)
     return stream.getvalue()
