@@ -32,7 +32,8 @@ class Tissue:
     labels : Tensor
         (N, 1, H, W) int32 instance maps, 0 = background.
     cut : Tensor
-        (N, ``most`` + 1) bool: of each number, whether the image's edge cuts that nucleus.
+        (N, ``most`` + 1, 4) bool: of each number, whether the image's upper, lower, left and right
+        edge cuts that nucleus.
     distance : Tensor
         (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255.
     sizes : Tensor
@@ -124,17 +125,18 @@ def _ignored(pack: Pack, key: str) -> NDArray[np.bool_] | None:
 
 
 def cut_by_the_edge(labels: Sequence[Tensor]) -> Tensor:
-    """Tell of each number, in each of some instance maps (1, h, w), whether it lies at an edge.
+    """Tell of each number, in each of some instance maps (1, h, w), at which edges it lies.
 
     Returns
     -------
     Tensor
-        (N, most + 1) bool.
+        (N, most + 1, 4) bool: upper, lower, left, right.
     """
-    cut = torch.zeros(len(labels), 1 + max(int(each.max()) for each in labels), dtype=torch.bool)
+    most = max(int(each.max()) for each in labels)
+    cut = torch.zeros(len(labels), 1 + most, 4, dtype=torch.bool)
     for row, each in zip(cut, labels, strict=True):
-        for edge in (each[0, 0], each[0, -1], each[0, :, 0], each[0, :, -1]):
-            row[edge.long()] = True
+        for side, edge in enumerate((each[0, 0], each[0, -1], each[0, :, 0], each[0, :, -1])):
+            row[edge.long(), side] = True
     return cut
 
 
