@@ -45,7 +45,7 @@ def tissue(sample: Sample) -> Tissue:
     distances[0, :, :height, :width] = distance
     cut = cut_by_the_edge([torch.from_numpy(sample.labels)[None]])
     sizes = torch.tensor([[float(height), width]])
-    return Tissue(images, labels, cut, distances, sizes, sample.mpp)
+    return Tissue(images, labels, cut, distances, sizes, sample.mpp, torch.tensor([0]))
 
 
 def test_a_crop_is_what_the_other_augmentation_reads_at_the_same_place(tissue, sample):
@@ -150,6 +150,16 @@ def test_crops_are_compressed_as_often_as_the_recipe_says():
     assert (packed - plain).abs().mean() > 1
 
 
+def test_an_image_is_drawn_as_often_as_it_stands_there(tissue):
+    twice = {
+        name: getattr(tissue, name).expand(2, *getattr(tissue, name).shape[1:])
+        for name in ("images", "labels", "cut", "distance", "sizes")
+    }
+    many = replace(tissue, **twice, drawn=torch.tensor([1, 0, 1, 1]))
+    _, which, _ = draw_batch(many, MPP, 1000, 4, STILL, ["nuclei"], Draws(0, CPU))
+    assert 0.2 < (which == 0).float().mean() < 0.3
+
+
 def test_only_targets_of_heads_are_made(tissue):
     batch, *_ = draw_batch(tissue, MPP, 2, SIZE, STILL, ["nuclei", "offsets"], Draws(0, CPU))
     assert set(batch) == {"image", "nuclei", "offsets"}
@@ -210,6 +220,7 @@ def test_a_nucleus_and_its_mirror_image_are_two_unless_the_edge_cuts_it(tissue):
         torch.zeros(1, 1, 20, 30),
         sizes,
         MPP,
+        torch.tensor([0]),
     )
     seen = labels[mirrored(positions, sizes)[0].long().unbind(-1)].long()[None]
     apart = _apart(seen, image[None], whole, torch.zeros(1, dtype=torch.int64))[0]

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,20 @@ def test_tissue_and_targets_come_back(packed: Path, recipes, data_with_two_of_va
         assert image.name == sample.name
         np.testing.assert_array_equal(image.rgb, seen.image)
         assert _is_renumbered(image.labels, seen.labels)
+
+
+def test_an_image_travels_once_and_with_the_targets_of_heads(make_segmentation, tmp_path: Path):
+    organs = {"a": "colon", "b": "colon", "c": "liver", "d": "liver"}
+    rows = [{"name": n, "organ": organ, "split": "train"} for n, organ in organs.items()]
+    rows[3]["split"] = "validation"
+    write_folder(tmp_path / "data", organs, [{**row, "mpp": 0.5} for row in rows])
+    options = {"width": 2, "heads": ["nuclei", "offsets"]}
+    network = {"architecture": "eunet3plus", "options": options}
+    pack([make_segmentation(balanced=True, network=network)], [tmp_path / "data"], tmp_path / "gpu")
+    tissue = read_tissue(read_pack(tmp_path / "gpu"), CPU)
+    assert len(tissue.images) == 3
+    assert tissue.drawn.tolist() == [0, 1, 2, 2]
+    assert tissue.distance is None
 
 
 def _is_renumbered(labels: np.ndarray, others: np.ndarray) -> bool:
@@ -283,3 +298,10 @@ def test_a_damaged_pack_is_one_clear_line(packed: Path, tmp_path: Path):
             read_pack(tmp_path)
         (tmp_path / name).write_bytes((packed / name).read_bytes())
     assert read_pack(tmp_path).values["data"]
+
+
+def test_a_pack_of_before_repeats_were_told_draws_each_image_once(packed: Path):
+    there = read_pack(packed)
+    older = replace(there, values={k: v for k, v in there.values.items() if k != "drawn"})
+    assert read_tissue(older, CPU).drawn.tolist() == read_tissue(there, CPU).drawn.tolist()
+    assert older.digest("plain") != there.digest("plain")

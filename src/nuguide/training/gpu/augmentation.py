@@ -170,7 +170,7 @@ def draw_batch(
     coordinates : Tensor
         (B, 2 n, 2 n, 2), of half the crops' pixels: (y, x) in px of the image.
     """
-    which = draws.below(len(tissue.images), count)
+    which = tissue.drawn[draws.below(len(tissue.drawn), count)]
     sizes = tissue.sizes[which]
     positions = crop_positions(sizes, mpp / tissue.mpp, size, chosen, draws)
     coordinates = mirrored(positions, sizes)
@@ -181,7 +181,7 @@ def draw_batch(
     batch = {"image": image.clamp(0, 255) / 255, "nuclei": (labels > 0).long()}
     if tissue.ignore is not None:
         batch["ignore"] = sampled(tissue.ignore[which], centres, "nearest")[:, 0] > 0
-    if "distance" in heads:
+    if "distance" in heads and tissue.distance is not None:
         depth = sampled(tissue.distance[which], centres)[:, 0] / 255
         batch["distance"] = depth * batch["nuclei"]
     if "offsets" in heads:

@@ -63,6 +63,7 @@ class Pack:
         """
         guide = self.values["guides"][run]
         told = [self.values[key] for key in ("fit_mpp", "validation", "pictures")]
+        told.append(self.values.get("drawn"))  # none in a pack of before it was told
         read = {key: self.arrays[key] for key in self.values["pictures"]}
         if guide["kind"] != "none":
             read |= self.weights(guide["prefix"])
