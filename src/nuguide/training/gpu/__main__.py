@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--only", action="append", help="only this variant; may be repeated")
     pack.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     pack.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    pack.add_argument(
+        "--max-error",
+        type=int,
+        choices=range(9),
+        default=0,
+        help="grey levels that an image's values may be off, for a smaller pack; 0: none",
+    )
     pack.add_argument("--out", type=Path, default=PACK)
     pack.set_defaults(step=_pack)
 
@@ -106,7 +113,7 @@ def _pack(chosen: argparse.Namespace) -> None:
             "name another"
         )
     mpp = None if chosen.mpp is None else checked_mpp(chosen.mpp)
-    size = pack(recipes, chosen.data, chosen.out, mpp)
+    size = pack(recipes, chosen.data, chosen.out, mpp, chosen.max_error)
     print(f"{len(recipes)} runs packed in {chosen.out}: {size / 2**20:.1f} MiB")
 
 

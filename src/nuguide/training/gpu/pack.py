@@ -21,7 +21,7 @@ from nuguide.networks.registry import build_network
 from nuguide.training.checks import check_network, check_student, check_terms
 from nuguide.training.finish import load_student
 from nuguide.training.fit import opened
-from nuguide.training.gpu.arrays import Unsigned, squeezed
+from nuguide.training.gpu.arrays import Unsigned, coarsened, squeezed
 from nuguide.training.gpu.plan import DATA_FILE, MAX_BYTES, PLAN_FILE
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.targets import normalised_distance
@@ -34,6 +34,7 @@ def pack(
     data: Sequence[Path],
     out: Path,
     mpp: float | None = None,
+    max_error: int = 0,
 ) -> int:
     """Write a pack for some trainings on equal data.
 
@@ -51,6 +52,8 @@ def pack(
         Gets the two files.
     mpp : float, optional
         um/px of the images of data sets that do not tell their own.
+    max_error : int
+        Grey levels, of 255, that a value of an image may be off, for a smaller pack; 0: none.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def pack(
         If tokens are to be shuffled among fewer than two images.
     """
     heads = _checked(recipes)
-    first, writer = recipes[0], _Writer()
+    first, writer = recipes[0], _Writer(max_error)
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
     samples, validation, seen = opened(first, data, mpp)
     if any(recipe.guide_control == "shuffled" for recipe in recipes):
@@ -157,13 +160,15 @@ def _refuse_unknown(recipe: SegmentationRecipe) -> None:
 class _Writer:
     """Gathers arrays by key, and what is needed to read pictures back."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_error: int) -> None:
+        self.max_error = max_error
         self.arrays: dict[str, NDArray[Any]] = {}
         self.pictures: dict[str, dict[str, Any]] = {}
 
     def add_sample(self, key: str, sample: Sample, heads: Collection[str] = ()) -> None:
         """Add an image, its annotation, and the targets that some heads learn from."""
-        self.add_picture(f"{key}.image", sample.image)
+        self.add_picture(f"{key}.image", coarsened(sample.image, self.max_error))
+        self.pictures[f"{key}.image"]["max_error"] = self.max_error
         self.add_picture(f"{key}.labels", _compact(sample.labels))
         if "distance" in heads:
             self.add_picture(f"{key}.distance", _in_bytes(sample))
@@ -229,7 +234,7 @@ def _write(plan: dict[str, Any], arrays: dict[str, NDArray[Any]], out: Path) -> 
     if size > MAX_BYTES:
         raise RecipeError(
             f"the pack has {size / 2**20:.0f} MiB; expected at most {MAX_BYTES >> 20}, what a lent "
-            "machine takes; fit on fewer images (n_images), or at a coarser mpp"
+            "machine takes; fit on fewer images (n_images), at a coarser mpp, or give --max-error"
         )
     make_folder(out, ADVICE)
     with replacing(out / DATA_FILE, ADVICE) as aside:
