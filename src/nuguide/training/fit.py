@@ -151,7 +151,9 @@ def opened(
 def fitted_on(recipe: Recipe, data: Path | Sequence[Path], mpp: float | None = None) -> Samples:
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
     samples = open_dataset(data, recipe.split, mpp, images=recipe.n_images)
-    return Samples(balanced(samples.entries)) if recipe.balanced else samples
+    if not recipe.balanced:
+        return samples
+    return Samples(balanced(samples.entries, sets=recipe.balanced == "sets"))
 
 
 def _decoded(samples: Samples) -> list[Sample]:
