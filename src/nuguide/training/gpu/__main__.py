@@ -55,7 +55,13 @@ def _parser() -> argparse.ArgumentParser:
 
     train = steps.add_parser("train", help="train what was packed; the same again goes on")
     train.add_argument("--max-time", type=seconds, required=True, help="of this call: 90s, 9m, 1h")
-    train.add_argument("--run-time", type=seconds, help="of each run, over all calls")
+    train.add_argument(
+        "--run-time",
+        type=run_time,
+        action="append",
+        metavar="[RUN=]TIME",
+        help="of each run, over all calls; or of the run that is named, which may be repeated",
+    )
     train.add_argument(
         "--by-steps", action="store_true", help="each run makes its recipe's steps, whatever time"
     )
@@ -84,6 +90,18 @@ def seconds(text: str) -> float:
     if found is None or float(found[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; expected such as 90s, 9m or 1h")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def run_time(text: str) -> tuple[str, float]:
+    """Read a time, such as 9m, or that of one run, such as wide=9m; without a name it is empty.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none.
+    """
+    name, _, time = text.rpartition("=")
+    return name, seconds(time)
 
 
 def _pack(chosen: argparse.Namespace) -> None:
@@ -125,7 +143,7 @@ def _train(chosen: argparse.Namespace) -> None:
         chosen.runs,
         chosen.out,
         chosen.max_time,
-        run_seconds=chosen.run_time,
+        run_seconds=dict(chosen.run_time or ()),
         by_steps=chosen.by_steps,
         device=chosen.device,
         say=lambda line: print(line, flush=True),
