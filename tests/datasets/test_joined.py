@@ -48,6 +48,8 @@ def test_samples_of_several_folders_have_names_of_their_own(folders: list[Path])
     assert len(samples) == sum(len(open_dataset(folder, "fit")) for folder in folders)
     assert len({sample.name for sample in samples}) == len(samples)
     assert [sample.name for sample in samples] == [entry.name for entry in samples.entries]
+    assert all(e.name.startswith(f"{e.data_set}/") for e in samples.entries)
+    assert {entry.data_set for entry in samples.entries} == {"first", "second"}
     alone = open_dataset(folders[1], "fit")[0]
     twin = next(s for s in samples if s.name == f"second/{alone.name}")
     assert (twin.image == alone.image).all()

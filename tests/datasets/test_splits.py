@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,15 @@ def test_small_strata_are_repeated_until_each_counts_as_much():
     repeated = balanced(found)
     assert Counter(entry.organ for entry in repeated) == {"a": 6, "b": 6, "c": 6}
     assert {entry.name for entry in repeated} == {entry.name for entry in found}
+
+
+def test_small_data_sets_are_repeated_whatever_organs_they_have():
+    sets = ["one"] * 7 + ["two"] * 3
+    found = entries(*"aaaaaab", *"ccc")
+    found = [replace(e, data_set=name) for e, name in zip(found, sets, strict=True)]
+    repeated = balanced(found, sets=True)
+    assert Counter(entry.data_set for entry in repeated) == {"one": 7, "two": 6}
+    assert Counter(entry.organ for entry in repeated) == {"a": 6, "b": 1, "c": 6}
 
 
 def test_nothing_is_repeated_or_lost_where_strata_are_alike():

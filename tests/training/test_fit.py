@@ -42,7 +42,7 @@ from nuguide.training.finish import (
     load_trained,
     read_checkpoint,
 )
-from nuguide.training.fit import fit, fitted_on
+from nuguide.training.fit import fit, fitted_on, opened
 from nuguide.training.module import DistillationTraining, SegmentationTraining, _mpq_plus
 from nuguide.training.progress import is_finished, steps_done
 from nuguide.training.recipe import SegmentationRecipe
@@ -1005,6 +1005,20 @@ def test_a_balanced_recipe_repeats_the_images_of_small_strata(make_segmentation,
     drawn = fitted_on(make_segmentation(balanced=True), [tmp_path])
     assert [sample.name for sample in drawn] == ["a", "b", "c", "d", "d", "d"]
     assert len(fitted_on(make_segmentation(), [tmp_path])) == 4
+    samples, *_ = opened(make_segmentation(balanced=True), [tmp_path])
+    assert [sample.name for sample in samples] == ["a", "b", "c", "d", "d", "d"]
+    assert len({id(sample) for sample in samples}) == 4, "each is held once"
+
+
+def test_a_recipe_balances_data_sets(make_segmentation, tmp_path: Path):
+    for name, images in (("one", "abcdef"), ("two", "gh")):
+        rows = [{"name": each, "split": "train", "mpp": 0.5} for each in images]
+        rows[-1]["split"] = "validation"
+        write_folder(tmp_path / name, images, rows)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    drawn = fitted_on(make_segmentation(balanced="sets"), folders)
+    assert [entry.name for entry in drawn.entries[5:]] == ["two/g"] * 5
+    assert len(fitted_on(make_segmentation(balanced="sets"), folders[:1])) == 5
 
 
 def test_a_control_needs_tokens_that_are_kept(make_segmentation):

@@ -33,6 +33,8 @@ class Entry:
         As in ``Sample``.
     stratum : str
         What seeded rules balance over; empty: the organ.
+    data_set : str
+        Name of its data set among those that were joined; empty: there is one.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Entry:
     patient: str = ""
     source: str = ""
     stratum: str = ""
+    data_set: str = ""
 
     @property
     def group(self) -> str:

@@ -89,7 +89,8 @@ def _renamed(
     read = partial(_read, entry.read, name, keeps_types)
     # A patient may be in two sets; slides of one name in two folders are two slides.
     source = entry.source and f"{prefix}{entry.source}"
-    return replace(entry, name=name, part=part, source=source, read=read)
+    data_set = prefix.removesuffix("/")
+    return replace(entry, name=name, part=part, source=source, read=read, data_set=data_set)
 
 
 def _read(read: Callable[[], Sample], name: str, keeps_types: bool) -> Sample:

@@ -174,17 +174,25 @@ def subset(entries: Sequence[Entry], count: int, seed: int = SEED) -> list[Entry
     return [entry for entry in entries if entry.name in chosen]
 
 
-def balanced(entries: Sequence[Entry]) -> list[Entry]:
+def balanced(entries: Sequence[Entry], *, sets: bool = False) -> list[Entry]:
     """Repeat the entries of small strata, so that each counts about as much as the largest.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Of one data set, or of several that were joined.
+    sets : bool
+        Take the data sets for the strata.
 
     Returns
     -------
     list of Entry
         Every entry at least once, its copies behind it.
     """
-    counts = Counter(entry.layer for entry in entries)
-    largest = max(counts.values(), default=0)
-    return [entry for entry in entries for _ in range(round(largest / counts[entry.layer]))]
+    strata = [entry.data_set if sets else entry.layer for entry in entries]
+    counts = Counter(strata)
+    times = {stratum: round(max(counts.values()) / count) for stratum, count in counts.items()}
+    return [e for e, stratum in zip(entries, strata, strict=True) for _ in range(times[stratum])]
 
 
 def _draw(name: str, seed: int = SEED) -> str:

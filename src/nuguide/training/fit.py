@@ -142,7 +142,7 @@ def opened(
     A training holds them decoded anyhow; for a run that is finished it takes seconds, where its
     training took hours.
     """
-    samples = list(fitted_on(recipe, data, mpp))
+    samples = _decoded(fitted_on(recipe, data, mpp))
     validation = _validation(data, mpp)
     check_annotated([*samples, *validation])
     return samples, validation, Seen.of(data, samples, validation, mpp)
@@ -151,7 +151,18 @@ def opened(
 def fitted_on(recipe: Recipe, data: Path | Sequence[Path], mpp: float | None = None) -> Samples:
     """Open the images that a recipe is fitted on; some more than once if it is balanced."""
     samples = open_dataset(data, recipe.split, mpp, images=recipe.n_images)
-    return Samples(balanced(samples.entries)) if recipe.balanced else samples
+    if not recipe.balanced:
+        return samples
+    return Samples(balanced(samples.entries, sets=recipe.balanced == "sets"))
+
+
+def _decoded(samples: Samples) -> list[Sample]:
+    """Decode each image once, however often a balanced recipe repeats it."""
+    held: dict[str, Sample] = {}
+    for entry in samples.entries:
+        if entry.name not in held:
+            held[entry.name] = entry.read()
+    return [held[entry.name] for entry in samples.entries]
 
 
 def _validation(data: Path | Sequence[Path], mpp: float | None) -> list[Sample]:

@@ -41,9 +41,10 @@ class _Recipe(Part):
     n_images : int, optional
         Fit on so many of that part's images alone, of as many organs as can be; fewer lie within
         more (``nuguide.datasets.splits.subset``).
-    balanced : bool
+    balanced : bool or "sets"
         Draw crops about as often from every organ (or other stratum of the data), not from every
-        image; see ``nuguide.datasets.splits.balanced``.
+        image; ``sets``: from every data set, and in each from every image; see
+        ``nuguide.datasets.splits.balanced``.
     seed : int
         Of weights, crops and augmentation.
     mpp : float
@@ -80,7 +81,7 @@ class _Recipe(Part):
     name: Name
     split: Literal["fit", "train"] = "fit"
     n_images: PositiveInt | None = None
-    balanced: bool = False
+    balanced: bool | Literal["sets"] = False
     seed: Seed = 0
     mpp: Mpp = 0.5
     crop_px: CropSide = 256
@@ -209,7 +210,7 @@ class SegmentationRecipe(_Recipe):
             )
         if self.guide_control == "shuffled" and self.balanced:
             raise ValueError(
-                "guide_control is 'shuffled' and balanced is true, which would hand some images "
+                "guide_control is 'shuffled' and balanced is set, which would hand some images "
                 "their own tokens; expected one of the two"
             )
         return self

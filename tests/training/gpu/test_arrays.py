@@ -3,7 +3,7 @@ import lzma
 import numpy as np
 import pytest
 
-from nuguide.training.gpu.arrays import restored, squeezed
+from nuguide.training.gpu.arrays import coarsened, refined, restored, squeezed
 
 RANDOM = np.random.default_rng(0)
 
@@ -24,6 +24,14 @@ def test_what_is_smooth_becomes_small():
     assert len(squeezed(ramp)) < 300
     colours = np.stack([ramp, ramp + 9, ramp // 2], axis=-1)
     assert len(squeezed(colours)) < 0.02 * colours.size
+
+
+@pytest.mark.parametrize("max_error", range(9))
+def test_what_is_coarsened_is_off_by_no_more_than_was_allowed(max_error: int):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    back = refined(coarsened(values, max_error), max_error)
+    assert back.dtype == np.uint8
+    assert np.abs(back.astype(int) - values).max() == max_error
 
 
 def test_damaged_bytes_are_no_picture():

@@ -45,7 +45,7 @@ def tissue(sample: Sample) -> Tissue:
     distances[0, :, :height, :width] = distance
     cut = cut_by_the_edge([torch.from_numpy(sample.labels)[None]])
     sizes = torch.tensor([[float(height), width]])
-    return Tissue(images, labels, cut, distances, sizes, sample.mpp)
+    return Tissue(images, labels, cut, distances, sizes, sample.mpp, torch.tensor([0]))
 
 
 def test_a_crop_is_what_the_other_augmentation_reads_at_the_same_place(tissue, sample):
@@ -150,6 +150,16 @@ def test_crops_are_compressed_as_often_as_the_recipe_says():
     assert (packed - plain).abs().mean() > 1
 
 
+def test_an_image_is_drawn_as_often_as_it_stands_there(tissue):
+    twice = {
+        name: getattr(tissue, name).expand(2, *getattr(tissue, name).shape[1:])
+        for name in ("images", "labels", "cut", "distance", "sizes")
+    }
+    many = replace(tissue, **twice, drawn=torch.tensor([1, 0, 1, 1]))
+    _, which, _ = draw_batch(many, MPP, 1000, 4, STILL, ["nuclei"], Draws(0, CPU))
+    assert 0.2 < (which == 0).float().mean() < 0.3
+
+
 def test_only_targets_of_heads_are_made(tissue):
     batch, *_ = draw_batch(tissue, MPP, 2, SIZE, STILL, ["nuclei", "offsets"], Draws(0, CPU))
     assert set(batch) == {"image", "nuclei", "offsets"}
@@ -170,14 +180,37 @@ def test_offsets_are_those_of_the_nuclei_in_the_crop(tissue):
     assert batch["offsets"].max() == 1
 
 
+def test_offsets_are_right_where_a_crop_holds_several_mirror_images(tissue, sample):
+    """As of an image that is smaller than the crops."""
+    height, width = 22, 27
+    labels = torch.from_numpy(sample.labels)[None, :height, :width]
+    assert all(edge.any() for edge in (labels[0, 0], labels[0, :, 0]))
+    small = replace(
+        tissue,
+        labels=labels[None],
+        images=tissue.images[..., :height, :width],
+        distance=tissue.distance[..., :height, :width],
+        cut=cut_by_the_edge([labels]),
+        sizes=torch.tensor([[float(height), width]]),
+    )
+    chosen = STILL.model_copy(update={"rotate": True})
+    batch, _, at = draw_batch(small, MPP, 16, 2 * SIZE, chosen, HEADS, Draws(3, CPU))
+    alike = []
+    for index in range(16):
+        seen = sampled(small.labels, pooled(at[index : index + 1], 2), "nearest")[0, 0]
+        truth = centre_offsets(seen.numpy().astype(np.int32))
+        alike.append(np.abs(batch["offsets"][index].numpy() - truth).max(axis=0) < 1e-5)
+    assert np.mean(alike) > 0.98
+
+
 def test_a_nucleus_and_its_mirror_image_are_two_unless_the_edge_cuts_it(tissue):
     sizes = torch.tensor([[20.0, 30.0]])
     y, x = torch.meshgrid(torch.arange(-4.0, 24), torch.arange(-4.0, 34), indexing="ij")
     positions = torch.stack([y, x], dim=-1)[None]
     image = mirror_image(positions, sizes)[0]
     assert (image[4:23, 4:33] == 0).all()
-    around = image[[0, 0, 0, 10, 10, 27, 27, 27], [0, 10, 37, 0, 37, 0, 10, 37]]
-    assert sorted(around.tolist()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    around = image[[0, 0, 0, 10, 10, 27, 27, 27], [0, 10, 37, 0, 37, 0, 10, 37]].tolist()
+    assert around == [[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 0], [1, 1]]
     labels = torch.zeros(20, 30, dtype=torch.int32)
     labels[8:12, 1:4], labels[0:3, 20:25] = 1, 2
     whole = Tissue(
@@ -187,6 +220,7 @@ def test_a_nucleus_and_its_mirror_image_are_two_unless_the_edge_cuts_it(tissue):
         torch.zeros(1, 1, 20, 30),
         sizes,
         MPP,
+        torch.tensor([0]),
     )
     seen = labels[mirrored(positions, sizes)[0].long().unbind(-1)].long()[None]
     apart = _apart(seen, image[None], whole, torch.zeros(1, dtype=torch.int64))[0]

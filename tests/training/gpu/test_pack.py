@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ def test_tissue_and_targets_come_back(packed: Path, recipes, data_with_two_of_va
         assert np.abs(distance / 255 - normalised_distance(seen.labels)).max() <= 0.5 / 255 + 1e-6
         labels = tissue.labels[number, 0].numpy()
         assert _is_renumbered(labels, seen.labels)
-        edge = np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        np.testing.assert_array_equal(np.flatnonzero(tissue.cut[number]), edge)
+        for side, edge in enumerate((labels[0], labels[-1], labels[:, 0], labels[:, -1])):
+            cut = np.flatnonzero(tissue.cut[number, :, side])
+            np.testing.assert_array_equal(cut, np.unique(edge))
     for image, sample in zip(
         read_validation(read_pack(packed)), open_dataset(data, "validation"), strict=True
     ):
@@ -43,6 +45,33 @@ def test_tissue_and_targets_come_back(packed: Path, recipes, data_with_two_of_va
         assert image.name == sample.name
         np.testing.assert_array_equal(image.rgb, seen.image)
         assert _is_renumbered(image.labels, seen.labels)
+
+
+def test_an_image_travels_once_and_with_the_targets_of_heads(make_segmentation, tmp_path: Path):
+    organs = {"a": "colon", "b": "colon", "c": "liver", "d": "liver"}
+    rows = [{"name": n, "organ": organ, "split": "train"} for n, organ in organs.items()]
+    rows[3]["split"] = "validation"
+    write_folder(tmp_path / "data", organs, [{**row, "mpp": 0.5} for row in rows])
+    options = {"width": 2, "heads": ["nuclei", "offsets"]}
+    network = {"architecture": "eunet3plus", "options": options}
+    pack([make_segmentation(balanced=True, network=network)], [tmp_path / "data"], tmp_path / "gpu")
+    tissue = read_tissue(read_pack(tmp_path / "gpu"), CPU)
+    assert len(tissue.images) == 3
+    assert tissue.drawn.tolist() == [0, 1, 2, 2]
+    assert tissue.distance is None
+
+
+def test_images_may_be_a_little_off_for_a_smaller_pack(
+    make_segmentation, data: Path, tmp_path: Path
+):
+    sizes = [
+        pack([make_segmentation()], [data], tmp_path / f"gpu-{max_error}", None, max_error)
+        for max_error in (0, 3)
+    ]
+    assert sizes[1] < sizes[0]
+    exact, near = (read_tissue(read_pack(tmp_path / f"gpu-{error}"), CPU) for error in (0, 3))
+    assert (near.images.int() - exact.images.int()).abs().max() == 3
+    assert torch.equal(near.labels, exact.labels)
 
 
 def _is_renumbered(labels: np.ndarray, others: np.ndarray) -> bool:
@@ -282,3 +311,10 @@ def test_a_damaged_pack_is_one_clear_line(packed: Path, tmp_path: Path):
             read_pack(tmp_path)
         (tmp_path / name).write_bytes((packed / name).read_bytes())
     assert read_pack(tmp_path).values["data"]
+
+
+def test_a_pack_of_before_repeats_were_told_draws_each_image_once(packed: Path):
+    there = read_pack(packed)
+    older = replace(there, values={k: v for k, v in there.values.items() if k != "drawn"})
+    assert read_tissue(older, CPU).drawn.tolist() == read_tissue(there, CPU).drawn.tolist()
+    assert older.digest("plain") != there.digest("plain")

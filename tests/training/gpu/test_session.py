@@ -21,7 +21,7 @@ from nuguide.segmentation.decoding import Maps, decode
 from nuguide.segmentation.predictor import predict_maps
 from nuguide.training.finish import best_path, load_student
 from nuguide.training.fit import fit
-from nuguide.training.gpu.__main__ import seconds
+from nuguide.training.gpu.__main__ import run_time, seconds
 from nuguide.training.gpu.augmentation import Draws
 from nuguide.training.gpu.pack import pack
 from nuguide.training.gpu.plan import read_pack
@@ -142,18 +142,18 @@ def test_a_call_that_ends_early_goes_on_with_the_next(packed: Path, tmp_path: Pa
     said: list[str] = []
     folders = (packed, tmp_path / "runs", tmp_path / "out")
     monkeypatch.setattr("nuguide.training.gpu.session.RESERVE", 0.0)
-    run_session(*folders, 1.5, run_seconds=1.0, say=said.append)
+    run_session(*folders, 1.5, run_seconds={"": 1.0}, say=said.append)
     first, second = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert not second["finished"], "there is not time for both"
     with pytest.raises(InputError, match="is not finished; expected"):
         unpack(tmp_path / "out", tmp_path / "here")
-    run_session(*folders, 60.0, run_seconds=1.0, say=said.append)
+    run_session(*folders, 60.0, run_seconds={"": 1.0}, say=said.append)
     plain, guided = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert plain["finished"]
     assert guided["finished"]
     assert plain["steps"] >= first.get("steps", 0)
     before = (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns
-    run_session(*folders, 60.0, run_seconds=1.0, say=said.append)
+    run_session(*folders, 60.0, run_seconds={"": 1.0}, say=said.append)
     assert (tmp_path / "runs" / "plain.pt").stat().st_mtime_ns == before, "finished is finished"
 
 
@@ -378,6 +378,27 @@ def test_times_are_read_with_their_unit(text: str, value: float):
 def test_what_is_no_time_is_refused(text: str):
     with pytest.raises(ArgumentTypeError, match="is no time"):
         seconds(text)
+    with pytest.raises(ArgumentTypeError, match="is no time"):
+        run_time(f"wide={text}")
+
+
+def test_a_run_may_have_a_time_of_its_own(packed: Path, tmp_path: Path):
+    assert [run_time(text) for text in ("2s", "guided=3s")] == [("", 2), ("guided", 3)]
+    said: list[str] = []
+    folders = (packed, tmp_path / "runs", tmp_path / "out")
+    times = {"plain": 0.5, "guided": 1.0}
+    run_session(*folders, 90.0, run_seconds=times, device="cpu", say=said.append)
+    assert said[0].startswith("2 runs of 0 s and 1 s on ")
+    results = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert {each["name"]: each["budget_seconds"] for each in results} == times
+    assert all(each["finished"] for each in results)
+
+
+@pytest.mark.parametrize("times", [{"plain": 1.0}, {"": 1.0, "plane": 1.0}])
+def test_times_of_some_runs_or_none_are_refused(packed: Path, tmp_path: Path, times: dict):
+    folders = (packed, tmp_path / "runs", tmp_path / "out")
+    with pytest.raises(InputError, match="expected those of the runs plain, guided; give RUN=TIME"):
+        run_session(*folders, 90.0, run_seconds=times, device="cpu")
 
 
 def test_a_damaged_record_of_what_was_seen_is_one_clear_line(trained: Path, tmp_path: Path):

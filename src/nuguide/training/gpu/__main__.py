@@ -43,12 +43,25 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--only", action="append", help="only this variant; may be repeated")
     pack.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     pack.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    pack.add_argument(
+        "--max-error",
+        type=int,
+        choices=range(9),
+        default=0,
+        help="grey levels that an image's values may be off, for a smaller pack; 0: none",
+    )
     pack.add_argument("--out", type=Path, default=PACK)
     pack.set_defaults(step=_pack)
 
     train = steps.add_parser("train", help="train what was packed; the same again goes on")
     train.add_argument("--max-time", type=seconds, required=True, help="of this call: 90s, 9m, 1h")
-    train.add_argument("--run-time", type=seconds, help="of each run, over all calls")
+    train.add_argument(
+        "--run-time",
+        type=run_time,
+        action="append",
+        metavar="[RUN=]TIME",
+        help="of each run, over all calls; or of the run that is named, which may be repeated",
+    )
     train.add_argument(
         "--by-steps", action="store_true", help="each run makes its recipe's steps, whatever time"
     )
@@ -79,6 +92,18 @@ def seconds(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def run_time(text: str) -> tuple[str, float]:
+    """Read a time, such as 9m, or that of one run, such as wide=9m; without a name it is empty.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none.
+    """
+    name, _, time = text.rpartition("=")
+    return name, seconds(time)
+
+
 def _pack(chosen: argparse.Namespace) -> None:
     # Here, not above: the GPU machine has nothing of what these need.
     from nuguide.training.ablation.grid import planned, read_grid
@@ -106,7 +131,7 @@ def _pack(chosen: argparse.Namespace) -> None:
             "name another"
         )
     mpp = None if chosen.mpp is None else checked_mpp(chosen.mpp)
-    size = pack(recipes, chosen.data, chosen.out, mpp)
+    size = pack(recipes, chosen.data, chosen.out, mpp, chosen.max_error)
     print(f"{len(recipes)} runs packed in {chosen.out}: {size / 2**20:.1f} MiB")
 
 
@@ -118,7 +143,7 @@ def _train(chosen: argparse.Namespace) -> None:
         chosen.runs,
         chosen.out,
         chosen.max_time,
-        run_seconds=chosen.run_time,
+        run_seconds=dict(chosen.run_time or ()),
         by_steps=chosen.by_steps,
         device=chosen.device,
         say=lambda line: print(line, flush=True),

@@ -45,6 +45,25 @@ def restored(data: NDArray[np.uint8], shape: tuple[int, ...], dtype: str) -> Uns
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1).reshape(shape))
 
 
+def coarsened(image: NDArray[np.uint8], max_error: int) -> NDArray[np.uint8]:
+    """Number the steps of 2 ``max_error`` + 1 grey levels that values lie in: what squeezes better.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``image``; ``refined`` gives values back that are at most ``max_error`` off.
+    """
+    step = 2 * max_error + 1
+    return ((image.astype(np.uint16) + max_error) // step).astype(np.uint8)
+
+
+def refined(steps: Unsigned, max_error: int) -> Unsigned:
+    """Undo ``coarsened``, as nearly as can be."""
+    if not max_error:
+        return steps
+    return np.minimum(steps.astype(np.uint16) * (2 * max_error + 1), 255).astype(np.uint8)
+
+
 def _planes(array: Unsigned) -> Unsigned:
     if array.ndim == 2:
         return array[None]

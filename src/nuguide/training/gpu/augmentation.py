@@ -32,8 +32,11 @@ _BLUR_REACH = 6
 _QUALITY = range(30, 95)
 """Of JPEG, as ``nuguide.training.augmentation`` draws it."""
 
-_SIDES = 3
-"""Along an axis a position lies in the image, before or beyond it."""
+_COPIES = 9
+"""Mirror images told apart along an axis, the image itself and four on either side.
+
+An image may be several times smaller than a crop; those farther out are taken for the last.
+"""
 
 
 class Draws:
@@ -121,13 +124,13 @@ def mirrored(positions: Tensor, sizes: Tensor) -> Tensor:
 
 
 def mirror_image(positions: Tensor, sizes: Tensor) -> Tensor:
-    """Number the mirror images in which (B, h, w, 2) lie, (B, h, w) int64.
+    """Count the mirror images to those in which (B, h, w, 2) lie, (B, h, w, 2) int64 (y, x).
 
-    0 is the image itself; those around it, beyond its edges and corners, are 1 to 8.
+    0 is the image itself, -1 the one before it and 1 the one beyond.
     """
     last = (sizes - 1).clamp(min=1)[:, None, None]
-    beyond = (positions / last).floor().long().clamp(-1, 1) % _SIDES
-    return _SIDES * beyond[..., 0] + beyond[..., 1]
+    most = _COPIES // 2
+    return (positions / last).floor().long().clamp(-most, most)
 
 
 def sampled(maps: Tensor, coordinates: Tensor, mode: str = "bilinear") -> Tensor:
@@ -167,7 +170,7 @@ def draw_batch(
     coordinates : Tensor
         (B, 2 n, 2 n, 2), of half the crops' pixels: (y, x) in px of the image.
     """
-    which = draws.below(len(tissue.images), count)
+    which = tissue.drawn[draws.below(len(tissue.drawn), count)]
     sizes = tissue.sizes[which]
     positions = crop_positions(sizes, mpp / tissue.mpp, size, chosen, draws)
     coordinates = mirrored(positions, sizes)
@@ -178,24 +181,29 @@ def draw_batch(
     batch = {"image": image.clamp(0, 255) / 255, "nuclei": (labels > 0).long()}
     if tissue.ignore is not None:
         batch["ignore"] = sampled(tissue.ignore[which], centres, "nearest")[:, 0] > 0
-    if "distance" in heads:
+    if "distance" in heads and tissue.distance is not None:
         depth = sampled(tissue.distance[which], centres)[:, 0] / 255
         batch["distance"] = depth * batch["nuclei"]
     if "offsets" in heads:
         copies = mirror_image(pooled(positions, 2), sizes)
         batch["offsets"] = centre_offsets(
-            _apart(labels, copies, tissue, which), _SIDES**2 * tissue.most
+            _apart(labels, copies, tissue, which), _COPIES**2 * tissue.most
         )
     return batch, which, coordinates
 
 
 def _apart(labels: Tensor, copies: Tensor, tissue: Tissue, which: Tensor) -> Tensor:
-    """Number a nucleus and its mirror images, (B, h, w) both, apart.
+    """Number a nucleus, (B, h, w), and its mirror images, by their (B, h, w, 2), apart.
 
-    Those that the image's edge cuts stay one, as they are seen: they are one with their image.
+    One that the image's edge cuts is seen whole with its mirror image beyond that edge: both are
+    one.
     """
-    cut = tissue.cut[which].gather(1, labels.flatten(1)).view_as(labels)
-    numbers = labels + tissue.most * copies * ~cut
+    at = labels.flatten(1)[..., None].expand(-1, -1, 4)
+    before, beyond = tissue.cut[which].gather(1, at).view(*labels.shape, 2, 2).unbind(-1)
+    # Mirror images -1 and 0, 1 and 2 meet at the edge before; 0 and 1, 2 and 3 at that beyond.
+    pair = torch.where(before & beyond, 0, (copies + before).div(2, rounding_mode="floor"))
+    own = torch.where(before | beyond, pair, copies) % _COPIES
+    numbers = labels + tissue.most * (_COPIES * own[..., 0] + own[..., 1])
     return numbers * (labels > 0)
 
 

@@ -1,7 +1,7 @@
 """Pack what a GPU machine needs: tissue, targets, guides' weights, recipes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from nuguide.networks.registry import build_network
 from nuguide.training.checks import check_network, check_student, check_terms
 from nuguide.training.finish import load_student
 from nuguide.training.fit import opened
-from nuguide.training.gpu.arrays import Unsigned, squeezed
+from nuguide.training.gpu.arrays import Unsigned, coarsened, squeezed
 from nuguide.training.gpu.plan import DATA_FILE, MAX_BYTES, PLAN_FILE
 from nuguide.training.recipe import SegmentationRecipe
 from nuguide.training.targets import normalised_distance
@@ -34,11 +34,13 @@ def pack(
     data: Sequence[Path],
     out: Path,
     mpp: float | None = None,
+    max_error: int = 0,
 ) -> int:
     """Write a pack for some trainings on equal data.
 
     Images to fit on are brought to the scale at which the recipe's strongest zoom shows them, and
-    their targets with them; those of validation to the recipe's um/px.
+    their targets with them; those of validation to the recipe's um/px. Each travels once, however
+    often a balanced recipe repeats it.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def pack(
         Gets the two files.
     mpp : float, optional
         um/px of the images of data sets that do not tell their own.
+    max_error : int
+        Grey levels, of 255, that a value of an image may be off, for a smaller pack; 0: none.
 
     Returns
     -------
@@ -66,31 +70,25 @@ def pack(
     InputError
         If tokens are to be shuffled among fewer than two images.
     """
-    _check(recipes)
-    first, writer = recipes[0], _Writer()
+    heads = _checked(recipes)
+    first, writer = recipes[0], _Writer(max_error)
     fit_mpp = first.mpp / max(1.0, first.augmentation.scale[1])
     samples, validation, seen = opened(first, data, mpp)
     if any(recipe.guide_control == "shuffled" for recipe in recipes):
         derangement(min(len(samples), len(validation)))
-    for number, sample in enumerate(samples):
-        shown = resampled(sample, fit_mpp)
-        writer.add_picture(f"fit.{number}.image", shown.image)
-        writer.add_picture(f"fit.{number}.labels", _compact(shown.labels))
-        writer.add_picture(f"fit.{number}.distance", _in_bytes(shown))
-        if shown.ignore is not None:
-            writer.add_picture(f"fit.{number}.ignore", shown.ignore.astype(np.uint8))
+    different = {sample.name: sample for sample in samples}
+    numbers = {name: number for number, name in enumerate(different)}
+    for name, sample in different.items():
+        writer.add_sample(f"fit.{numbers[name]}", resampled(sample, fit_mpp), heads)
     for number, sample in enumerate(validation):
-        shown = resampled(sample, first.mpp)
-        writer.add_picture(f"validation.{number}.image", shown.image)
-        writer.add_picture(f"validation.{number}.labels", _compact(shown.labels))
-        if shown.ignore is not None:
-            writer.add_picture(f"validation.{number}.ignore", shown.ignore.astype(np.uint8))
+        writer.add_sample(f"validation.{number}", resampled(sample, first.mpp))
     guides = {recipe.name: _add_guide(writer, recipe) for recipe in recipes}
     plan = {
         "nuguide": __version__,
         "data": "+".join(each.resolve().name for each in data),
         "seen": seen.model_dump(mode="json"),
         "fit_mpp": fit_mpp,
+        "drawn": [numbers[sample.name] for sample in samples],
         "validation": [sample.name for sample in validation],
         "pictures": writer.pictures,
         "guides": guides,
@@ -99,19 +97,29 @@ def pack(
     return _write(plan, writer.arrays, out)
 
 
-def _check(recipes: Sequence[SegmentationRecipe]) -> None:
-    """Refuse recipes that cannot be trained together on a GPU machine, or not at all."""
+def _checked(recipes: Sequence[SegmentationRecipe]) -> set[str]:
+    """Refuse recipes that cannot be trained together on a GPU machine, or not at all.
+
+    Returns
+    -------
+    set of str
+        Heads of all their networks.
+    """
+    heads: set[str] = set()
     for recipe in recipes:
         _refuse_unknown(recipe)
         check_terms(recipe)
         # A lent machine's time is short: what cannot be built shall not come to light there.
-        check_network(build_network(recipe.network.architecture, **recipe.network.options), recipe)
+        network = build_network(recipe.network.architecture, **recipe.network.options)
+        check_network(network, recipe)
+        heads.update(getattr(network, "heads", ()))
     alike = {(r.split, r.n_images, r.balanced, r.mpp, r.augmentation.scale[1]) for r in recipes}
     if len(alike) > 1 or len({r.name for r in recipes}) < len(recipes):
         raise RecipeError(
             "the recipes of a pack differ in split, n_images, balanced, mpp, zoom or share a name; "
             "expected equal ones under different names; pack them apart"
         )
+    return heads
 
 
 def _refuse_unknown(recipe: SegmentationRecipe) -> None:
@@ -152,9 +160,20 @@ def _refuse_unknown(recipe: SegmentationRecipe) -> None:
 class _Writer:
     """Gathers arrays by key, and what is needed to read pictures back."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_error: int) -> None:
+        self.max_error = max_error
         self.arrays: dict[str, NDArray[Any]] = {}
         self.pictures: dict[str, dict[str, Any]] = {}
+
+    def add_sample(self, key: str, sample: Sample, heads: Collection[str] = ()) -> None:
+        """Add an image, its annotation, and the targets that some heads learn from."""
+        self.add_picture(f"{key}.image", coarsened(sample.image, self.max_error))
+        self.pictures[f"{key}.image"]["max_error"] = self.max_error
+        self.add_picture(f"{key}.labels", _compact(sample.labels))
+        if "distance" in heads:
+            self.add_picture(f"{key}.distance", _in_bytes(sample))
+        if sample.ignore is not None:
+            self.add_picture(f"{key}.ignore", sample.ignore.astype(np.uint8))
 
     def add_picture(self, key: str, picture: Unsigned) -> None:
         self.arrays[key] = squeezed(picture)
@@ -215,7 +234,7 @@ def _write(plan: dict[str, Any], arrays: dict[str, NDArray[Any]], out: Path) -> 
     if size > MAX_BYTES:
         raise RecipeError(
             f"the pack has {size / 2**20:.0f} MiB; expected at most {MAX_BYTES >> 20}, what a lent "
-            "machine takes; fit on fewer images (n_images), or at a coarser mpp"
+            "machine takes; fit on fewer images (n_images), at a coarser mpp, or give --max-error"
         )
     make_folder(out, ADVICE)
     with replacing(out / DATA_FILE, ADVICE) as aside:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from nuguide.documents import read_json
 from nuguide.errors import InputError
 from nuguide.guides.weights import digest
-from nuguide.training.gpu.arrays import Unsigned, restored
+from nuguide.training.gpu.arrays import Unsigned, refined, restored
 
 # The recipes were checked where they were packed; here there is no pydantic.
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Pack:
     def picture(self, key: str) -> Unsigned:
         """Return a picture or map by its key, (H, W) or (H, W, 3)."""
         about = self.values["pictures"][key]
-        return restored(self.arrays[key], tuple(about["shape"]), about["dtype"])
+        steps = restored(self.arrays[key], tuple(about["shape"]), about["dtype"])
+        return refined(steps, about.get("max_error", 0))
 
     def weights(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Return the arrays whose keys begin with ``prefix``, without it."""
@@ -63,6 +64,7 @@ class Pack:
         """
         guide = self.values["guides"][run]
         told = [self.values[key] for key in ("fit_mpp", "validation", "pictures")]
+        told.append(self.values.get("drawn"))  # none in a pack of before it was told
         read = {key: self.arrays[key] for key in self.values["pictures"]}
         if guide["kind"] != "none":
             read |= self.weights(guide["prefix"])

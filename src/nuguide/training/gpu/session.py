@@ -46,7 +46,7 @@ def run_session(
     out: Path,
     seconds: float,
     *,
-    run_seconds: float | None = None,
+    run_seconds: Mapping[str, float] | None = None,
     by_steps: bool = False,
     device: str = "auto",
     say: Say = lambda line: None,
@@ -63,8 +63,9 @@ def run_session(
         Gets ``scores.json`` and the weights in pieces, of what was reached so far.
     seconds : float
         Time of this call, from its start, all in all.
-    run_seconds : float, optional
-        Time of each run over all calls; None: this call's, shared equally. The same in every call.
+    run_seconds : dict of str to float, optional
+        Time of runs over all calls by name, and under the empty name that of all others; None or
+        empty: this call's, shared equally. The same in every call.
     by_steps : bool
         Give each run the steps of its recipe in place of a time.
     device : str
@@ -75,19 +76,21 @@ def run_session(
     Raises
     ------
     NuguideError
-        If the pack or a state is damaged, a state is that of another run, a folder cannot be
-        written, or a loss is not finite.
+        If the pack or a state is damaged, a state is that of another run, a time is that of no
+        run, a folder cannot be written, or a loss is not finite.
     """
     ends = time.monotonic() + seconds - min(RESERVE, seconds / 4)
     chosen = _device(device)
     make_folder(runs, ADVICE)
     names = [recipe.name for recipe in read_pack(folder).recipes]
-    budget = None if by_steps else run_seconds
-    if not by_steps and budget is None:
-        budget = _remembered(runs, share_of(ends - time.monotonic(), len(names)))
-    told = "their recipes' steps" if budget is None else f"{budget:.0f} s"
+    if by_steps:
+        budgets, told = dict.fromkeys(names), "their recipes' steps"
+    else:
+        share = share_of(ends - time.monotonic(), len(names))
+        budgets = _budgets(names, run_seconds or {"": _remembered(runs, share)})
+        told = " and ".join(dict.fromkeys(f"{budget:.0f} s" for budget in budgets.values()))
     say(f"{len(names)} runs of {told} on {_device_name(chosen)}")
-    bench = Bench(folder, runs, budget, ends, chosen)
+    bench = Bench(folder, runs, budgets, ends, chosen)
     results: list[Result] = []
     for name in names:
         results.append(bench.train(name))
@@ -108,8 +111,8 @@ class Bench:
     ----------
     folder, runs : Path
         The pack, and what keeps the runs' states.
-    budget : float or None
-        Seconds of each run; None: its recipe's steps.
+    budgets : dict of str to float or None
+        Seconds of each run, by its name; None: its recipe's steps.
     ends : float
         The ``time.monotonic()`` at which training stops.
     device : torch.device
@@ -122,9 +125,14 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, runs: Path, budget: float | None, ends: float, device: torch.device
+        self,
+        folder: Path,
+        runs: Path,
+        budgets: Mapping[str, float | None],
+        ends: float,
+        device: torch.device,
     ):
-        self.budget, self.ends, self.device = budget, ends, device
+        self.budgets, self.ends, self.device = budgets, ends, device
         self.pack = read_pack(folder)
         self.states = {
             values["name"]: StateFile(
@@ -147,7 +155,7 @@ class Bench:
         guide = build_guide(self.pack, recipe, self.device)
         workers = workers_for(os.cpu_count() or 1)
         with closing(Scorer(self.validation, recipe.mpp, workers)) as scorer:
-            run = Run(recipe, self.tissue, guide, scorer, self.budget, state_file)
+            run = Run(recipe, self.tissue, guide, scorer, self.budgets[name], state_file)
             if not run.is_finished:
                 run.train(self.ends)
         return _result(self.pack, run, self.device)
@@ -166,6 +174,17 @@ def _device(name: str) -> torch.device:
         ) from error
     torch.backends.cudnn.benchmark = device.type == "cuda"
     return device
+
+
+def _budgets(names: Sequence[str], seconds: Mapping[str, float]) -> dict[str, float | None]:
+    """Give each run its own time, or that of the empty name."""
+    foreign, untold = set(seconds) - {"", *names}, set(names) - set(seconds)
+    if foreign or (untold and "" not in seconds):
+        raise InputError(
+            f"--run-time tells the times of {', '.join(filter(None, seconds))}; expected those of "
+            f"the runs {', '.join(names)}; give RUN=TIME for each, or one TIME for all others"
+        )
+    return {name: seconds.get(name, seconds.get("")) for name in names}
 
 
 def _remembered(runs: Path, seconds: float) -> float:

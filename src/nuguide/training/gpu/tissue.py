@@ -32,13 +32,18 @@ class Tissue:
     labels : Tensor
         (N, 1, H, W) int32 instance maps, 0 = background.
     cut : Tensor
-        (N, ``most`` + 1) bool: of each number, whether the image's edge cuts that nucleus.
-    distance : Tensor
-        (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255.
+        (N, ``most`` + 1, 4) bool: of each number, whether the image's upper, lower, left and right
+        edge cuts that nucleus.
+    distance : Tensor or None
+        (N, 1, H, W) uint8: normalised distance to the nucleus' border in steps of 1/255; None where
+        no head learns from it.
     sizes : Tensor
         (N, 2) float32: true height and width of each, px.
     mpp : float
         um/px.
+    drawn : Tensor
+        (M,) int64: numbers of images, of which one is drawn for each crop; some stand there more
+        than once.
     ignore : Tensor or None
         (N, 1, H, W) uint8: 1 where the annotation is ambiguous; None where it nowhere is.
     """
@@ -46,9 +51,10 @@ class Tissue:
     images: Tensor
     labels: Tensor
     cut: Tensor
-    distance: Tensor
+    distance: Tensor | None
     sizes: Tensor
     mpp: float
+    drawn: Tensor
     ignore: Tensor | None = None
 
     @property
@@ -103,7 +109,8 @@ def read_tissue(pack: Pack, device: torch.device) -> Tissue:
         images.append(torch.from_numpy(pack.picture(f"fit.{number}.image")).movedim(-1, 0))
         instances = pack.picture(f"fit.{number}.labels").astype(np.int32)
         labels.append(torch.from_numpy(instances)[None])
-        distances.append(torch.from_numpy(pack.picture(f"fit.{number}.distance"))[None])
+        if f"fit.{number}.distance" in pack.arrays:
+            distances.append(torch.from_numpy(pack.picture(f"fit.{number}.distance"))[None])
         ignore = _ignored(pack, f"fit.{number}.ignore")
         blank = np.zeros(instances.shape, np.bool_)
         ignored.append(torch.from_numpy(blank if ignore is None else ignore)[None])
@@ -112,9 +119,10 @@ def read_tissue(pack: Pack, device: torch.device) -> Tissue:
         stacked(images).to(device),
         stacked(labels).to(device),
         cut_by_the_edge(labels).to(device),
-        stacked(distances).to(device),
+        stacked(distances).to(device) if distances else None,
         sizes.to(device),
         pack.values["fit_mpp"],
+        torch.tensor(pack.values.get("drawn", range(len(images)))).to(device),
         stacked(ignored).byte().to(device) if any(each.any() for each in ignored) else None,
     )
 
@@ -124,17 +132,18 @@ def _ignored(pack: Pack, key: str) -> NDArray[np.bool_] | None:
 
 
 def cut_by_the_edge(labels: Sequence[Tensor]) -> Tensor:
-    """Tell of each number, in each of some instance maps (1, h, w), whether it lies at an edge.
+    """Tell of each number, in each of some instance maps (1, h, w), at which edges it lies.
 
     Returns
     -------
     Tensor
-        (N, most + 1) bool.
+        (N, most + 1, 4) bool: upper, lower, left, right.
     """
-    cut = torch.zeros(len(labels), 1 + max(int(each.max()) for each in labels), dtype=torch.bool)
+    most = max(int(each.max()) for each in labels)
+    cut = torch.zeros(len(labels), 1 + most, 4, dtype=torch.bool)
     for row, each in zip(cut, labels, strict=True):
-        for edge in (each[0, 0], each[0, -1], each[0, :, 0], each[0, :, -1]):
-            row[edge.long()] = True
+        for side, edge in enumerate((each[0, 0], each[0, -1], each[0, :, 0], each[0, :, -1])):
+            row[edge.long(), side] = True
     return cut
 
 
