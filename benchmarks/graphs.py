@@ -25,16 +25,13 @@ from nuguide.networks.cuda_graphs import launched_singly
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network
 
-REGION_PX, TILE_PX = 1216, 256
+REGION_PX, TILE_PX, REPEATS = 1216, 256, 15
 WAYS = {"singly": launched_singly, "graph": nullcontext}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", default=["default", "guided", "open"])
-    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     if not torch.cuda.is_available():
@@ -46,7 +43,7 @@ def main() -> None:
     for name, network in networks.items():
         for side in (TILE_PX,) if network.tile_px else (REGION_PX, TILE_PX):
             for precision, each in (("float32", network), ("bfloat16", HalfNetwork(network))):
-                row = measured(each.cuda(), side, chosen.repeats)
+                row = measured(each.cuda(), side)
                 each.cpu()  # and its graphs are gone
                 report["rows"].append({"model": name, "px": side, "precision": precision, **row})
                 print(json.dumps(report["rows"][-1]), flush=True)
@@ -55,7 +52,7 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def measured(network: nn.Module, side: int, repeats: int) -> dict[str, Any]:
+def measured(network: nn.Module, side: int) -> dict[str, Any]:
     """Return what was measured of a network on squares of ``side`` px."""
     image = torch.rand(1, side, side, 3, device="cuda").movedim(-1, 1)
     tokens = torch.randn(1, 256, side // 4, side // 4, device="cuda")
@@ -68,7 +65,7 @@ def measured(network: nn.Module, side: int, repeats: int) -> dict[str, Any]:
             for _ in range(3):
                 outputs[way] = network(*given)
         row[f"{way}_peak_mib"] = round(torch.cuda.max_memory_reserved() / 2**20)
-    for way, launched in list(WAYS.items()) * repeats:
+    for way, launched in list(WAYS.items()) * REPEATS:
         with launched():
             taken[way].append(timed(network, given))
     for way, pairs in taken.items():
