@@ -148,6 +148,30 @@ def test_an_error_of_the_network_itself_is_its_own(happened: list[str]) -> None:
         graphs(compute, torch.rand(1, 3, 4, 4), None, list)
 
 
+def test_graphs_make_room_where_there_is_too_little(happened: list[str]) -> None:
+    graphs = CudaGraphs(TapeRecorder)
+
+    def compute(image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        happened.append(f"compute {image.shape[-1]}")
+        if len(graphs) or image.shape[-1] > 50:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {"nuclei": image + 1}
+
+    def call(width: int) -> None:
+        graphs(compute, torch.rand(1, 3, 4, width), None, lambda: [WEIGHT])
+
+    with pytest.raises(torch.OutOfMemoryError):
+        call(51)
+    call(5)
+    call(5)
+    with pytest.warns(RuntimeWarning, match=r"1 x 3 x 4 x 6 \(CUDA out of memory"):
+        call(6)
+    happened.clear()
+    for width in (5, 5, 6, 5):
+        call(width)
+    assert happened == ["compute 5", "compute 5", "compute 6", "compute 5"]
+
+
 def compute_twice(image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
     return {"nuclei": 2 * image}
 

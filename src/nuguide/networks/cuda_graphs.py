@@ -177,18 +177,22 @@ class CudaGraphs:
         Warns
         -----
         RuntimeWarning
-            Once, if a shape cannot be recorded; it is computed as it is from then on.
+            Once, if a shape cannot be recorded; it is computed as it is from then on. So are all
+            if the GPU has no room for graphs and a pass beside them.
         """
         with self._lock, launched_singly():
             self._drop_moved()
-            key = _key(image, tokens)
-            recording = self._recordings.get(key)
-            previous = self._came(key)
-            if recording is None and previous is not None and self._gets_graph(key, previous):
-                recording = self._record(key, compute, image, tokens, weights)
-            if recording is None:
-                return compute(image, tokens)
-            return recording(image, tokens)
+            try:
+                return (self._recording(compute, image, tokens, weights) or compute)(image, tokens)
+            except torch.OutOfMemoryError as error:
+                if not self._recordings:
+                    raise
+                why = CannotRecordError(_reason(error))
+            # Not before here: the error holds what was computed so far.
+            self._forget()
+            self._is_off = True
+            _tell(image, why)
+            return compute(image, tokens)
 
     def forget_if_moved(self) -> None:
         """Drop all graphs if the memory of a weight has moved: they would read what is gone."""
@@ -203,10 +207,40 @@ class CudaGraphs:
         self._recorder: Recorder | None = None
         self._recordings: dict[Any, Recording] = {}
         self._cannot: set[Any] = set()
+        self._is_off = False
         self._calls = 0
         self._last: dict[Any, int] = {}
         self._weights: list[Tensor] = []
         self._places: list[int] = []
+
+    def _recording(
+        self,
+        compute: Compute,
+        image: Tensor,
+        tokens: Tensor | None,
+        weights: Callable[[], Iterable[Tensor]],
+    ) -> Recording | None:
+        """Return the recording of a shape, made if it is due; None if it has none."""
+        key = _key(image, tokens)
+        previous = self._came(key)
+        if key in self._recordings:
+            return self._recordings[key]
+        if previous is None or not self._gets_graph(key, previous):
+            return None
+        self._recorder = self._recorder or self._recorder_on(image.device)
+        try:
+            recording = self._recorder(compute, image, tokens)
+        except CannotRecordError as error:
+            # torch leaves the memory of a recording that broke off in a state of its own.
+            self._recorder = None
+            self._cannot.add(key)
+            if len(self._cannot) == 1:
+                _tell(image, error)
+            return None
+        self._weights = list(weights())
+        self._places = [x.data_ptr() for x in self._weights]
+        self._recordings[key] = recording
+        return recording
 
     def _came(self, key: Any) -> int | None:
         """Note a call of a shape, and return which was the last before it; None: it is new."""
@@ -220,7 +254,7 @@ class CudaGraphs:
 
     def _gets_graph(self, key: Any, previous: int) -> bool:
         """Tell whether a shape that has come before is to be recorded, and make room for it."""
-        if key in self._cannot:
+        if self._is_off or key in self._cannot:
             return False
         if len(self._recordings) < self._most:
             return True
@@ -229,30 +263,6 @@ class CudaGraphs:
             return False
         del self._recordings[oldest]
         return True
-
-    def _record(
-        self,
-        key: Any,
-        compute: Compute,
-        image: Tensor,
-        tokens: Tensor | None,
-        weights: Callable[[], Iterable[Tensor]],
-    ) -> Recording | None:
-        self._recorder = self._recorder or self._recorder_on(image.device)
-        try:
-            recording = self._recorder(compute, image, tokens)
-        except CannotRecordError as error:
-            # torch leaves the memory of a recording that broke off in a state of its own.
-            self._recorder = None
-            is_first = not self._cannot
-            self._cannot.add(key)
-            if is_first:
-                _tell(image, error)
-            return None
-        self._weights = list(weights())
-        self._places = [x.data_ptr() for x in self._weights]
-        self._recordings[key] = recording
-        return recording
 
 
 def _key(image: Tensor, tokens: Tensor | None) -> Any:
