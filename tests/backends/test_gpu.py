@@ -211,18 +211,21 @@ def test_many_shapes_take_no_more_memory_than_a_few(
 def test_other_threads_use_the_gpu_while_it_records(
     network: InferenceNetwork, inputs: Inputs
 ) -> None:
-    is_over = threading.Event()
+    is_over, under_way = threading.Event(), threading.Semaphore(0)
 
     def busy() -> float:
         total = 0.0
         while not is_over.is_set():
             x = torch.rand(1000, 1000).cuda()  # waits, allocates and frees
             total += float((x @ x).sum().item())
+            under_way.release()
         return total
 
     with ThreadPoolExecutor(2) as pool:
         others = [pool.submit(busy) for _ in range(2)]
         try:
+            for _ in range(20):  # libraries are loaded, and both are at it
+                assert under_way.acquire(timeout=60)
             compare(network, inputs, sizes=((64, 96), (96, 64), (128, 128)))
         finally:
             is_over.set()

@@ -339,10 +339,10 @@ class CudaRecorder:
 
     def _set_right(self) -> None:
         """Record something, since torch draws no numbers after a recording that broke off."""
-        something = torch.zeros(1, device=self._device)
-        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
-        with suppress(RuntimeError), self._recording(graph, pool):
-            something.add_(1)
+        with suppress(RuntimeError):  # if not even that can be done, the next to compute will tell
+            something = torch.zeros(1, device=self._device)
+            with self._recording(torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()):
+                something.add_(1)
 
     def _warm_up(self, compute: Compute, image: Tensor, tokens: Tensor | None) -> None:
         """Let libraries choose and load their kernels in the stream that records."""
