@@ -16,6 +16,7 @@ from nuguide.guides.student import StudentGuide
 from nuguide.models.card import Card, GuideSpec, NetworkSpec
 from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
+from nuguide.networks import cuda_graphs
 from nuguide.networks.registry import build_network
 from nuguide.segmentation.predictor import predict_maps
 
@@ -84,6 +85,18 @@ def test_it_looks_into_a_model_that_is_folded_for_inference() -> None:
 
 def fusion_of(some: Model, kind: type[torch.nn.Module]) -> Any:
     return next(m for m in some.network.modules() if isinstance(m, kind))
+
+
+def test_on_a_gpu_it_sees_the_parts_at_work_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    singly: list[bool] = []
+
+    def is_for_graphs(image: torch.Tensor) -> bool:
+        singly.append(getattr(cuda_graphs._thread, "singly", False))
+        return False
+
+    monkeypatch.setattr(cuda_graphs, "_is_for_graphs", is_for_graphs)
+    look_inside(for_inference(model("released")), picture(40, 300))
+    assert singly == [True, True]  # two tiles
 
 
 def test_attention_in_windows_is_what_the_block_computes(monkeypatch: pytest.MonkeyPatch) -> None:

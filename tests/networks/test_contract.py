@@ -5,44 +5,21 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from fixtures.variants import HEADS, VARIANTS, build_variant
 from nuguide.errors import ModelError
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import ARCHITECTURES, build_network
 
-HEADS = ("nuclei", "distance", "offsets", "types")
 SIZE = (41, 70)
-
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "eunet3plus-none": ("eunet3plus", {}),
-    "eunet3plus-released": ("eunet3plus", {"fusion": "released"}),
-    "eunet3plus-multi-level": ("eunet3plus", {"fusion": "released", "multi_level": True}),
-    "eunet3plus-paper": ("eunet3plus", {"fusion": "paper"}),
-    "eunet3plus-cross": ("eunet3plus", {"fusion": "cross", "window": 4}),
-    "eunet3plus-cross-level-3": ("eunet3plus", {"fusion": "cross", "fusion_level": 3}),
-    "eunet3plus-cross-multi-level": (
-        "eunet3plus",
-        {"fusion": "cross", "fusion_level": 3, "window": 4, "multi_level": True},
-    ),
-    "eunet3plus-distil": ("eunet3plus", {"fusion": "distil", "fusion_level": 3}),
-    "eunet3plus-relu-max": ("eunet3plus", {"activation": "relu", "pooling": "max"}),
-    "eunet3plus-types-of-encoder": ("eunet3plus", {"types_from": "encoder"}),
-    "unet": ("unet", {}),
-    "unet-bilinear": ("unet", {"upsampling": "bilinear"}),
-    "unet3plus": ("unet3plus", {}),
-    "unet3plus-deep-cgm": (
-        "unet3plus",
-        {"deep_supervision": True, "classification_guided": True},
-    ),
-    "ddunet": ("ddunet", {}),
-}
 
 
 @pytest.fixture(params=VARIANTS)
 def network(request: pytest.FixtureRequest) -> nn.Module:
-    architecture, options = VARIANTS[request.param]
     torch.manual_seed(0)
-    return build_network(architecture, width=4, heads=HEADS, n_types=3, **options)
+    return build_variant(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +157,32 @@ def test_says_how_it_may_be_cut_into_regions(network: nn.Module) -> None:
     assert network.tile_px in (None, 256)
     assert isinstance(network.grid_px, int)
     assert network.grid_px % 16 == 0
+
+
+class Copies(TorchDispatchMode):
+    """Keeps what copies between devices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs, output)) if isinstance(x, Tensor)]
+        if len({x.device for x in tensors}) > 1:
+            self.seen.append(str(function))
+        return output
+
+
+def test_nothing_is_copied_to_the_device_or_read_from_it(network: nn.Module) -> None:
+    # Either would wait for a GPU, and no CUDA graph can hold it. Where there is no GPU, "meta" is
+    # another device too, and refuses by itself to tell a value.
+    folded = InferenceNetwork(network).to("meta")
+    image, tokens = torch.empty(1, 3, *SIZE), torch.empty(1, 256, 40, 72)
+    image, tokens = image.to("meta"), tokens.to("meta")
+    folded(image, tokens)  # what is cached by size is copied once
+    with Copies() as copies:
+        folded(image, tokens)
+    assert copies.seen == []

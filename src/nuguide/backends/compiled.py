@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nuguide.backends.whole import Recomputed, WholeNetwork
 from nuguide.errors import InputError
+from nuguide.networks.cuda_graphs import launched_singly
 
 _MOST_KINDS = 256
 """Layers of one class times sizes of regions; those beyond torch's own 8 it would not compile."""
@@ -38,7 +39,8 @@ class CompiledNetwork(Recomputed):
             If it cannot be compiled here: a compiler that is there may lack headers, or not work.
         """
         try:
-            with torch._dynamo.config.patch(recompile_limit=_MOST_KINDS):
+            # Singly: compiled in pieces, whose kernels come to be while it is computed.
+            with launched_singly(), torch._dynamo.config.patch(recompile_limit=_MOST_KINDS):
                 outputs: dict[str, Tensor] = self._compute(image, tokens)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,14 +6,16 @@ from torch import Tensor
 from nuguide.backends.whole import Recomputed
 from nuguide.errors import InputError
 from nuguide.networks.bfloat16 import computes_bfloat16
+from nuguide.networks.cuda_graphs import GraphedNetwork
 
 
-class HalfNetwork(Recomputed):
+class HalfNetwork(Recomputed, GraphedNetwork):
     """A network whose convolutions and products are computed in bfloat16."""
 
-    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """Predict the heads' logits, float32; see the network."""
-        with torch.autocast(image.device.type, torch.bfloat16):
+    def compute(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict the heads' logits, float32, launch by launch."""
+        # A weight that is cast is not kept: a graph would go on reading it where it was.
+        with torch.autocast(image.device.type, torch.bfloat16, cache_enabled=False):
             outputs = self.network(image, tokens)
         return {head: x.float() for head, x in outputs.items()}
 

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from nuguide.guides.student import TOKEN_PX, StudentGuide
 from nuguide.models.inference import for_inference
 from nuguide.models.model import Model
+from nuguide.networks.cuda_graphs import GraphedNetwork
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.traceable import traceable
 
 
-class WholeNetwork(nn.Module):
+class WholeNetwork(GraphedNetwork):
     """A network, and the student that makes its tokens if there is one inside the model.
 
     Parameters
@@ -37,8 +38,8 @@ class WholeNetwork(nn.Module):
         self.grid_px = int(getattr(network, "grid_px", 16))
         self.eval()
 
-    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """Predict the heads' logits; see the network."""
+    def compute(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict the heads' logits, launch by launch."""
         if self.student is not None:
             height, width = image.shape[-2:]
             rows, columns = ((px + TOKEN_PX - 1) // TOKEN_PX for px in (height, width))

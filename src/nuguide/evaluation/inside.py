@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from nuguide.errors import ModelError
 from nuguide.models.model import Model
 from nuguide.networks.blocks import pad_to_multiple
+from nuguide.networks.cuda_graphs import launched_singly
 from nuguide.networks.eunet3plus import EUNet3Plus
 from nuguide.networks.fusion import (
     CrossFusion,
@@ -93,7 +94,7 @@ def look_inside(model: Model, rgb: NDArray[np.uint8]) -> Inside:
             f"the network of {model.card.name} is {model.card.network.architecture!r}; expected "
             "'eunet3plus', whose parts are known; give another model"
         )
-    with _Watch(network) as watch:
+    with _Watch(network) as watch, launched_singly():
         predict_maps(model, rgb)
     height, width = rgb.shape[:2]
     maps = {

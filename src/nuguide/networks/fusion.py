@@ -59,7 +59,7 @@ def bring_tokens(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     Each halving is a max-pool and a blur, as in the released network (64 to 16 takes two); what
     remains is bilinear.
     """
-    blur = Blur().to(tokens)
+    blur = Blur()  # not brought to the tokens' device: a copy there would wait for it
     while tokens.shape[-2] >= 2 * size[0] and tokens.shape[-1] >= 2 * size[1]:
         tokens = blur(F.max_pool2d(tokens, 2))
     if is_traced() or tokens.shape[-2:] != size:  # other sizes may need it

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from nuguide.networks.cuda_graphs import GraphedNetwork
 from nuguide.networks.upsampled_conv import UpsampledConv2d
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -49,7 +50,7 @@ def _fold_pairs(chain: nn.Sequential) -> None:
         setattr(chain, name, nn.Identity())
 
 
-class InferenceNetwork(nn.Module):
+class InferenceNetwork(GraphedNetwork):
     """A folded copy of a network; it predicts what the network does in evaluation mode.
 
     Parameters
@@ -91,8 +92,8 @@ class InferenceNetwork(nn.Module):
         return super().train(mode)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """Predict the heads' logits; see the network."""
+    def compute(self, image: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict the heads' logits, launch by launch."""
         outputs: dict[str, Tensor] = self.folded(
             image.contiguous(memory_format=torch.channels_last), tokens
         )

@@ -56,11 +56,17 @@ def silence_empty(logits: dict[str, Tensor], classification: Tensor) -> dict[str
     as two sigmoids the same statement is nucleus 0 and background 1.
     """
     empty = (classification.argmax(dim=1) == 0)[:, None, None, None]
-    background = torch.tensor([_CERTAIN_LOGIT, -_CERTAIN_LOGIT])[:, None, None]
     return {
-        name: torch.where(empty, background.to(x) if name == "nuclei" else torch.zeros_like(x), x)
+        name: torch.where(empty, _background(x) if name == "nuclei" else torch.zeros_like(x), x)
         for name, x in logits.items()
     }
+
+
+def _background(nuclei: Tensor) -> Tensor:
+    """Return the logits of certain background, (2, 1, 1), made where ``nuclei`` lie."""
+    # Not copied there: a copy from the CPU would wait for the GPU, and no graph can hold it.
+    certain = nuclei.new_full((1, 1, 1), _CERTAIN_LOGIT)
+    return torch.cat([certain, -certain])
 
 
 @register_network("unet3plus")

@@ -13,6 +13,9 @@ either side, so that work grows linearly with the map's side. Each block reads a
 source and writes a slice of its target: nothing is copied, padded or cut in windows.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -93,6 +96,33 @@ def interpolation_blocks(
     return blocks
 
 
+_kept: ContextVar[list[list[Block]] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def blocks_kept() -> Iterator[list[list[Block]]]:
+    """Collect the blocks that forward passes read inside: a recording of launches needs them.
+
+    Those of sizes that were not used for long are freed, and a recording would read on from where
+    they lay.
+    """
+    kept: list[list[Block]] = []
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
+
+
+def _blocks(size: int, scale: int, taps: Tensor) -> list[Block]:
+    """Return the blocks that enlarge an axis of ``taps``."""
+    blocks = interpolation_blocks(size, scale, False, taps.dtype, taps.device)
+    kept = _kept.get()
+    if kept is not None:
+        kept.append(blocks)
+    return blocks
+
+
 class _Interpolation(torch.autograd.Function):
     """Sum of the taps' interpolations, (B, 3 x, O, 3 y, h, w) -> (B, O, kh, kw).
 
@@ -102,10 +132,9 @@ class _Interpolation(torch.autograd.Function):
     @staticmethod
     def forward(taps: Tensor, scale: int) -> Tensor:
         batch, _, out_channels, _, height, width = taps.shape
-        like = (taps.dtype, taps.device)
         rows = taps.view(batch, 3, out_channels * 3 * height, width)
         wide = taps.new_empty(batch, rows.shape[2], scale * width)
-        for to, of, (left, middle, right) in interpolation_blocks(width, scale, False, *like):
+        for to, of, (left, middle, right) in _blocks(width, scale, taps):
             target = wide[:, :, to]
             torch.bmm(rows[:, 0, :, of], left.mT.expand(batch, -1, -1), out=target)
             target.baddbmm_(rows[:, 1, :, of], middle.mT.expand(batch, -1, -1))
@@ -113,7 +142,7 @@ class _Interpolation(torch.autograd.Function):
         maps = batch * out_channels
         wide = wide.view(maps, 3, height, scale * width)
         tall = taps.new_empty(maps, scale * height, scale * width)
-        for to, of, (above, middle, below) in interpolation_blocks(height, scale, False, *like):
+        for to, of, (above, middle, below) in _blocks(height, scale, taps):
             target = tall[:, to]
             torch.bmm(above.expand(maps, -1, -1), wide[:, 0, of], out=target)
             target.baddbmm_(middle.expand(maps, -1, -1), wide[:, 1, of])
