@@ -30,7 +30,7 @@ def greenish(drawing: np.ndarray) -> np.ndarray:
 def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
     tmp_path: Path, rgb: np.ndarray, polygons: Polygons
 ) -> None:
-    write_overlay(rgb, polygons, tmp_path / "overlay.png")
+    write_overlay(rgb, [(polygons, None)], tmp_path / "overlay.png")
     drawing = read(tmp_path / "overlay.png")
     assert drawing.shape == (128, 160, 3)
     drawn = greenish(drawing)
@@ -44,7 +44,7 @@ def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
 
 def test_each_outline_has_its_colour(tmp_path: Path, rgb: np.ndarray, polygons: Polygons) -> None:
     colours = [(255, 0, 0), (0, 0, 255), (255, 0, 0)][: len(polygons)]
-    write_overlay(rgb, polygons, tmp_path / "overlay.png", colours)
+    write_overlay(rgb, [(polygons, colours)], tmp_path / "overlay.png")
     drawing = read(tmp_path / "overlay.png").astype(int)
     red, _, blue = np.moveaxis(drawing, -1, 0)
     assert not greenish(drawing).any()
@@ -60,7 +60,7 @@ def test_large_images_are_shrunk(
 ) -> None:
     monkeypatch.setattr(overlay, "LONGEST_SIDE_PX", 40)
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
-    write_overlay(rgb, polygons, tmp_path / "overlay.png")
+    write_overlay(rgb, [(polygons, None)], tmp_path / "overlay.png")
     assert read(tmp_path / "overlay.png").shape == (32, 40, 3)
 
 
@@ -72,7 +72,7 @@ def test_a_shrunk_image_stays_under_its_outlines(
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
     white = np.full((301, 401, 3), 255, np.uint8)
     white[200:280, 300:380] = 0
-    write_overlay(white, NONE, tmp_path / "overlay.png")
+    write_overlay(white, [], tmp_path / "overlay.png")
     dark = 1 - read(tmp_path / "overlay.png")[..., 0] / 255
     down, along = dark.shape[0] / 301, dark.shape[1] / 401
     # What is dark lies where it lay, to less than a pixel, and is as large as it was.
@@ -87,9 +87,9 @@ def test_many_pixels_are_drawn_in_few_colours(
     tmp_path: Path, polygons: Polygons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tissue = np.random.default_rng(0).integers(120, 250, (64, 80, 3), np.uint8)
-    write_overlay(tissue, polygons, tmp_path / "true.png")
+    write_overlay(tissue, [(polygons, None)], tmp_path / "true.png")
     monkeypatch.setattr(overlay, "_TRUE_COLOUR_UP_TO_PX", 1000)
-    write_overlay(tissue, polygons, tmp_path / "few.png")
+    write_overlay(tissue, [(polygons, None)], tmp_path / "few.png")
     true, few = read(tmp_path / "true.png"), read(tmp_path / "few.png")
     assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
     assert np.abs(true.astype(int) - few).mean() < 16
@@ -98,9 +98,23 @@ def test_many_pixels_are_drawn_in_few_colours(
     assert size[1] < size[0] / 2
 
 
+def test_pieces_are_drawn_one_after_the_other(
+    tmp_path: Path, rgb: np.ndarray, polygons: Polygons
+) -> None:
+    ends = polygons.first
+    halves = [
+        (Polygons(polygons.points[: ends[1]], ends[:2]), None),
+        (Polygons(polygons.points[ends[1] :], ends[1:] - ends[1]), None),
+    ]
+    write_overlay(rgb, iter(halves), tmp_path / "pieces.png")
+    write_overlay(rgb, [(polygons, None)], tmp_path / "whole.png")
+    assert (read(tmp_path / "pieces.png") == read(tmp_path / "whole.png")).all()
+    assert greenish(read(tmp_path / "pieces.png")).sum() > 100
+
+
 def test_no_nuclei_leave_the_image(tmp_path: Path, rgb: np.ndarray) -> None:
-    write_overlay(rgb, NONE, tmp_path / "overlay.png")
-    write_overlay(rgb, NONE, tmp_path / "typed.png", [])
+    write_overlay(rgb, [], tmp_path / "overlay.png")
+    write_overlay(rgb, [(NONE, [])], tmp_path / "typed.png")
     assert (read(tmp_path / "typed.png") == read(tmp_path / "overlay.png")).all()
     assert (read(tmp_path / "overlay.png") == rgb[0, 0]).all()
 
@@ -110,7 +124,7 @@ def test_the_image_itself_stays_as_it_was(
 ) -> None:
     monkeypatch.setattr(overlay, "_ENLARGED_UP_TO_PX", 10)
     before = rgb.copy()
-    write_overlay(rgb, polygons, tmp_path / "overlay.png")
+    write_overlay(rgb, [(polygons, None)], tmp_path / "overlay.png")
     assert (rgb == before).all()
 
 
@@ -118,4 +132,4 @@ def test_a_place_that_cannot_be_written(
     tmp_path: Path, rgb: np.ndarray, polygons: Polygons
 ) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        write_overlay(rgb, polygons, tmp_path / "absent" / "overlay.png")
+        write_overlay(rgb, [(polygons, None)], tmp_path / "absent" / "overlay.png")

@@ -1,6 +1,6 @@
 """The overlay: the image with the outlines drawn on it, to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,30 +20,26 @@ _ENLARGED_UP_TO_PX = 1024
 _TRUE_COLOUR_UP_TO_PX = 2048 * 2048
 _ZLIB_LEVEL = 1  # 6, the usual, takes three times as long for 6 % fewer bytes
 _OUTLINE_RGB = (60, 255, 0)  # no stain of tissue is bright green: seen on pink, purple and brown
+Outlined = tuple[Polygons, Sequence[Rgb] | None]
+
 SUBPIXEL_BITS = 4
 """Of the coordinates that ``drawable_outlines`` returns; OpenCV's ``shift``."""
 
 
-def write_overlay(
-    rgb: NDArray[np.uint8],
-    polygons: Polygons,
-    path: Path,
-    colours: Sequence[Rgb] | None = None,
-) -> None:
+def write_overlay(rgb: NDArray[np.uint8], pieces: Iterable[Outlined], path: Path) -> None:
     """Draw nuclei on an image and write a PNG.
 
     Parameters
     ----------
     rgb : ndarray
         (H, W, 3) uint8.
-    polygons : Polygons
-        N, in px of ``rgb``, see ``trace``.
+    pieces : iterable of (Polygons, sequence of Rgb or None)
+        The nuclei in px of ``rgb``, see ``trace``, and the colour of each; None: bright green.
+        Drawn as they come, and not kept.
     path : Path
         Ends in ``.png``. Its long side has at most ``LONGEST_SIDE_PX`` px; small images are
         enlarged twice, so that outlines do not hide what they enclose; beyond 4 megapixels it is
         drawn in 256 colours, chosen for the image: a third of the bytes, hardly another picture.
-    colours : sequence of Rgb, optional
-        Of each outline; None: bright green.
 
     Raises
     ------
@@ -53,8 +49,23 @@ def write_overlay(
     longest = max(rgb.shape[:2])
     scale = 2.0 if longest <= _ENLARGED_UP_TO_PX else min(1.0, LONGEST_SIDE_PX / longest)
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    factors = size[0] / rgb.shape[1], size[1] / rgb.shape[0]
     drawing = _resized(rgb, size)
-    outlines = drawable_outlines(polygons, (size[0] / rgb.shape[1], size[1] / rgb.shape[0]))
+    del rgb  # many times larger, and nuclei may be long in coming
+    for polygons, colours in pieces:
+        _draw(drawing, drawable_outlines(polygons, factors), colours)
+    picture = Image.fromarray(drawing)
+    if size[0] * size[1] > _TRUE_COLOUR_UP_TO_PX:
+        picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    with replacing(path) as aside:
+        picture.save(aside, format="png", compress_level=_ZLIB_LEVEL)
+
+
+def _draw(
+    drawing: NDArray[np.uint8],
+    outlines: list[NDArray[np.int32]],
+    colours: Sequence[Rgb] | None,
+) -> None:
     for colour, of_colour in _by_colour(outlines, colours):
         cv2.polylines(
             drawing,
@@ -65,11 +76,6 @@ def write_overlay(
             lineType=cv2.LINE_AA,
             shift=SUBPIXEL_BITS,
         )
-    picture = Image.fromarray(drawing)
-    if size[0] * size[1] > _TRUE_COLOUR_UP_TO_PX:
-        picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    with replacing(path) as aside:
-        picture.save(aside, format="png", compress_level=_ZLIB_LEVEL)
 
 
 def _resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -25,8 +25,8 @@ from nuguide.segmentation.outputs import (
     MADE_OF_NUCLEI,
     NUCLEI_FILE,
     Outputs,
+    nuclei_writers,
     searched_mm2,
-    table_writers,
     write_outputs,
     write_page,
 )
@@ -261,11 +261,11 @@ class Job:
         return Run(self._folder, (*self._files, RUN_FILE), why_again=self.why_again)
 
     def _write_joined(self, fragments: Iterable[Fragment]) -> NDArray[np.int32] | Path | None:
-        """Join the regions' nuclei, paint them and write their tables; return where labels are."""
+        """Join the regions' nuclei, paint and write them; return where the labels are."""
         second_stain = second_stain_of(self._configuration)
         writers: list[Writer] = [
             lambda pieces: write_table(pieces, self._folder / NUCLEI_FILE),
-            *table_writers(self._folder, self.slide, self._files, self._card.types, second_stain),
+            *nuclei_writers(self._folder, self.slide, self._files, self._card.types, second_stain),
         ]
         with opened_canvas(self._folder, self.slide, self._files) as canvas:
             write_together(join(fragments, self.slide.mpp / self._card.mpp, canvas), writers)

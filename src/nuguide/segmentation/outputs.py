@@ -1,7 +1,7 @@
 """The files of a run folder: which there are, and how they come about."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from nuguide.export.density import COUNTED, count_density
 from nuguide.export.geojson import write_geojson
 from nuguide.export.overlay import write_overlay
 from nuguide.export.overview import PANEL_PX, write_overview, write_tissue
-from nuguide.export.pieces import Writer, write_together
+from nuguide.export.pieces import Writer, regrouped, write_together
 from nuguide.export.report import MEASURED, write_report
 from nuguide.files import unwritable
 from nuguide.nuclei.polygons import Polygons
@@ -45,19 +45,21 @@ OVERLAY_FILE = "overlay.png"
 OVERVIEW_FILE = "overview.png"
 TISSUE_FILE = "tissue.png"
 
-MADE_OF_NUCLEI = (GEOJSON_FILE, CSV_FILE)
-"""Files that hold the nuclei once more: written piece by piece, of nothing else."""
+MADE_OF_NUCLEI = (GEOJSON_FILE, CSV_FILE, OVERLAY_FILE)
+"""Files that show nuclei one by one: written piece by piece, of the table and the image alone."""
 
 KNOWN_FILES = (
     NUCLEI_FILE,
     *MADE_OF_NUCLEI,
     *LABEL_FILES,
-    OVERLAY_FILE,
     OVERVIEW_FILE,
     TISSUE_FILE,
     REPORT_FILE,
 )
 """Whatever a run may write but its record."""
+
+_DRAWN_AT_ONCE = 2048
+"""Nuclei that are drawn colour by colour."""
 
 Labels = Literal["auto", "zarr", "tiff", "none"]
 
@@ -172,8 +174,8 @@ def write_outputs(
     tissue : Tissue or None
         What was looked at; None: the whole image.
     """
-    draw = _picture(folder, slide, files, types, tissue)
-    writers = table_writers(folder, slide, files, types, second_stain)
+    draw = _picture(folder, slide, files, tissue)
+    writers = nuclei_writers(folder, slide, files, types, second_stain)
     # Nearly all of it is compiled code, which leaves Python free to draw.
     with ThreadPoolExecutor(2, thread_name_prefix="files") as beside:
         written = [
@@ -185,32 +187,31 @@ def write_outputs(
             file.result()
 
 
-def table_writers(
+def nuclei_writers(
     folder: Path, slide: Slide, files: Collection[str], types: Sequence[str], second_stain: str
 ) -> list[Writer]:
     """Return what writes the nuclei, piece by piece, in those of ``MADE_OF_NUCLEI`` asked for."""
     mpp, geojson, csv = slide.mpp, folder / GEOJSON_FILE, folder / CSV_FILE
+
+    def overlay(pieces: Iterable[pa.Table]) -> None:
+        # In groups of their own: which outline lies on which depends on no cut into pieces.
+        groups = regrouped(pieces, _DRAWN_AT_ONCE)
+        outlined = ((Polygons.from_wkb(n["geometry"]), _outline_colours(n, types)) for n in groups)
+        # The image has no name here: it goes as soon as it is shrunk.
+        write_overlay(slide.read(0, 0, *slide.shape, slide.mpp), outlined, folder / OVERLAY_FILE)
+
     writers: dict[str, Writer] = {
         GEOJSON_FILE: lambda pieces: write_geojson(pieces, geojson, mpp, types, second_stain),
         CSV_FILE: lambda pieces: write_csv(pieces, csv),
+        OVERLAY_FILE: overlay,
     }
     return [write for name, write in writers.items() if name in files]
 
 
 def _picture(
-    folder: Path,
-    slide: Slide,
-    files: Collection[str],
-    types: Sequence[str],
-    tissue: Tissue | None,
+    folder: Path, slide: Slide, files: Collection[str], tissue: Tissue | None
 ) -> Callable[[], None]:
-    """Read what the pictures of an image need; what is returned draws them."""
-    if OVERLAY_FILE in files:
-        rgb = slide.read(0, 0, *slide.shape, slide.mpp)
-        nuclei = read_columns(folder, ["geometry", "type", "positivity"])
-        polygons = Polygons.from_wkb(nuclei["geometry"])
-        colours = _outline_colours(nuclei, types)
-        return lambda: write_overlay(rgb, polygons, folder / OVERLAY_FILE, colours)
+    """Read what the pictures of a whole slide need; what is returned draws them."""
     if not (OVERVIEW_FILE in files or TISSUE_FILE in files):
         return lambda: None
     # Before the tables are written: the two at once would be the peak of a large slide.
