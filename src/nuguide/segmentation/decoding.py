@@ -155,7 +155,8 @@ def offset_slope(
         slopes.append(_slope(smooth, axis))
     # Two pixels apart, a step that nothing has blurred has the slope of one blurred by 0.8 px.
     scale = max(sigma_px, 1 / _HALF_STEP) * _HALF_STEP
-    return np.asarray(np.minimum(*slopes) * scale, np.float32)
+    lesser = np.minimum(*slopes)
+    return np.multiply(lesser, scale, out=lesser, casting="same_kind")
 
 
 def _slope(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
@@ -191,7 +192,7 @@ def _peaks(
     landscape: Landscape, mask: NDArray[np.bool_], operations: Operations
 ) -> NDArray[np.int32]:
     """Number the local maxima inside the mask; every part of the mask has one at least."""
-    inside = np.where(mask, landscape, -np.inf).astype(np.float32)
+    inside = np.where(mask, landscape, np.float32(-np.inf))
     highest = operations.highest(inside)
     peaks, _ = ndimage.label(mask & (inside >= highest), np.ones((3, 3)))
     return np.asarray(peaks, np.int32)

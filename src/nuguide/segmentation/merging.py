@@ -32,7 +32,7 @@ def owners(
         (n + 1,) int32: the basin that each basin becomes part of, itself where it stays.
     """
     peak = np.full(int(basins.max()) + 1, -np.inf)
-    at = np.flatnonzero(peaks)
+    at = np.flatnonzero(peaks != 0)  # of booleans it is nine times as fast
     np.maximum.at(peak, peaks.ravel()[at], landscape.ravel()[at])
     # Lists: one number at a time they are several times faster than arrays.
     tops, parent = peak.tolist(), list(range(peak.size))
@@ -44,7 +44,9 @@ def owners(
         return basin
 
     for saddle, one, other in _low_saddles(basins, landscape, peak, prominence):
-        low, high = sorted((root(one), root(other)), key=tops.__getitem__)
+        low, high = root(one), root(other)
+        if tops[high] < tops[low]:
+            low, high = high, low
         if low != high and tops[low] - saddle < prominence:
             parent[low] = high
     owner = np.array(parent, np.int32)
@@ -68,12 +70,16 @@ def _low_saddles(
     ends = np.concatenate([ends for ends, _ in found], axis=1)
     height = np.concatenate([height for _, height in found])
     merging = peak[ends].min(axis=0) - height < prominence
-    ends, height = np.sort(ends[:, merging], axis=0), height[merging]
-    order = np.lexsort((-height, ends[1], ends[0]))
-    ends, height = ends[:, order], height[order]
-    first = np.ones(height.size, bool)
-    first[1:] = (ends[:, 1:] != ends[:, :-1]).any(axis=0)
-    return sorted(zip(height[first].tolist(), *ends[:, first].tolist(), strict=True), reverse=True)
+    ends, height = np.sort(ends[:, merging], axis=0).astype(np.int64), height[merging]
+    pair = ends[0] * peak.size + ends[1]
+    order = np.argsort(pair)
+    pair, height = pair[order], height[order]
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    pair = pair[first]
+    height = np.maximum.reduceat(height, first) if first.size else height
+    falling = np.lexsort((pair, height))[::-1]
+    one, other = np.divmod(pair[falling], peak.size)
+    return list(zip(height[falling].tolist(), one.tolist(), other.tolist(), strict=True))
 
 
 def _passes(

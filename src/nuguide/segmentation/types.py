@@ -19,7 +19,7 @@ def types_of(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> N
     ndarray
         (n + 1,) type by label, 0 .. K - 1; that of the background, label 0, says nothing.
     """
-    inside = np.flatnonzero(labels)
+    inside = np.flatnonzero(labels != 0)
     number = labels.ravel()[inside]
     count = int(labels.max(initial=0)) + 1
     sums = [np.bincount(number, each.ravel()[inside], count) for each in probabilities]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -250,8 +251,7 @@ def open_slide(
     """
     path = Path(path)
     given = None if mpp is None else checked_mpp(mpp)
-    digest = digest_of_slide(path)
-    stored = open_stored(path)
+    stored, digest = _opened_and_digested(path)
 
     def scaled(scale: Settled) -> Slide:
         return Slide(stored, scale, digest, name=path.stem, path=path)
@@ -259,6 +259,18 @@ def open_slide(
     try:
         last = None if estimate is None else lambda: estimate(scaled(UNKNOWN))
         return scaled(settle_scale(path.name, given, stored.scales, stored.objective_power, last))
+    except BaseException:
+        stored.levels.close()
+        raise
+
+
+def _opened_and_digested(path: Path) -> tuple[Stored, Digest]:
+    """Open an image, and read it once more for its digest meanwhile: each takes as long."""
+    with ThreadPoolExecutor(1, thread_name_prefix="digest") as beside:
+        digest = beside.submit(digest_of_slide, path)
+        stored = open_stored(path)
+    try:
+        return stored, digest.result()
     except BaseException:
         stored.levels.close()
         raise
