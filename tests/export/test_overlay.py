@@ -22,9 +22,9 @@ def read(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def greenish(drawing: np.ndarray) -> np.ndarray:
+def greenish(drawing: np.ndarray, by: int = 60) -> np.ndarray:
     red, green, blue = np.moveaxis(drawing.astype(int), -1, 0)
-    return (green > red + 60) & (green > blue + 60)
+    return (green > red + by) & (green > blue + by)
 
 
 def test_outlines_lie_on_the_edges_and_hide_nothing_inside(
@@ -86,14 +86,16 @@ def test_a_shrunk_image_stays_under_its_outlines(
 def test_many_pixels_are_drawn_in_few_colours(
     tmp_path: Path, polygons: Polygons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tissue = np.random.default_rng(0).integers(120, 250, (64, 80, 3), np.uint8)
+    coarse = np.random.default_rng(0).integers(120, 250, (16, 20, 3), np.uint8)
+    tissue = cv2.resize(coarse, (80, 64), interpolation=cv2.INTER_CUBIC)
     write_overlay(tissue, [(polygons, None)], tmp_path / "true.png")
     monkeypatch.setattr(overlay, "_TRUE_COLOUR_UP_TO_PX", 1000)
     write_overlay(tissue, [(polygons, None)], tmp_path / "few.png")
     true, few = read(tmp_path / "true.png"), read(tmp_path / "few.png")
     assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
     assert np.abs(true.astype(int) - few).mean() < 16
-    assert greenish(few)[greenish(true)].mean() > 0.9
+    # Lines themselves; what is mixed at their edges may come to lie on either side.
+    assert greenish(few)[greenish(true, by=150)].mean() > 0.98
     size = [(tmp_path / name).stat().st_size for name in ("true.png", "few.png")]
     assert size[1] < size[0] / 2
 

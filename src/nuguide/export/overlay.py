@@ -56,9 +56,19 @@ def write_overlay(rgb: NDArray[np.uint8], pieces: Iterable[Outlined], path: Path
         _draw(drawing, drawable_outlines(polygons, factors), colours)
     picture = Image.fromarray(drawing)
     if size[0] * size[1] > _TRUE_COLOUR_UP_TO_PX:
-        picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        picture = _in_few_colours(picture)
     with replacing(path) as aside:
         picture.save(aside, format="png", compress_level=_ZLIB_LEVEL)
+
+
+def _in_few_colours(picture: Image.Image) -> Image.Image:
+    """Draw a picture in 256 colours, chosen for one pixel of nine: a quarter of the time."""
+    none = Image.Dither.NONE
+    sample = picture.resize(
+        (-(-picture.width // 3), -(-picture.height // 3)), Image.Resampling.NEAREST
+    )
+    palette = sample.quantize(method=Image.Quantize.FASTOCTREE, dither=none)
+    return picture.quantize(palette=palette, dither=none)
 
 
 def _draw(
