@@ -58,6 +58,24 @@ def test_every_writer_gets_all_pieces_in_order() -> None:
     write_together(rows(3), [])
 
 
+def test_what_is_done_meanwhile_finds_all_pieces_handed_over() -> None:
+    kept, ends, handed = [], [], []
+
+    def counted() -> Iterator[pa.Table]:
+        for piece in rows(10):
+            handed.append(0)
+            yield piece
+
+    write_together(counted(), [kept_in(kept, ends)], lambda: ends.append(len(handed)))
+    assert sorted(ends, key=str) == [10, "good"]
+
+    def fails() -> None:
+        raise ValueError("no room for labels")
+
+    with pytest.raises(ValueError, match="no room"):
+        write_together(rows(3), [kept_in(kept, ends)], fails)
+
+
 @pytest.mark.parametrize("after", [1, 50, 100])
 def test_a_writer_that_fails_is_heard_and_the_others_end_badly(after: int) -> None:
     kept, ends = [], []

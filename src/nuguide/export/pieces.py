@@ -37,11 +37,16 @@ def regrouped(pieces: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def write_together(pieces: Iterable[pa.Table], writers: Sequence[Writer]) -> None:
+def write_together(
+    pieces: Iterable[pa.Table],
+    writers: Sequence[Writer],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Give the same pieces to several writers, each in a thread of its own.
 
     Whatever one of them raises, or the pieces themselves, is raised here, and the others are told:
-    no writer comes to a good end with some of the pieces.
+    no writer comes to a good end with some of the pieces. ``meanwhile`` is called when all have
+    been handed over and the writers come to their ends.
     """
     feeds = [_Feed(writer) for writer in writers]
     with ThreadPoolExecutor(max(1, len(feeds)), thread_name_prefix="tables") as pool:
@@ -55,6 +60,7 @@ def write_together(pieces: Iterable[pa.Table], writers: Sequence[Writer]) -> Non
         finally:
             for feed in feeds:
                 feed.end(end)
+        meanwhile()
     for each in writing:
         each.result()
 

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nuguide.export.pieces import Writer, write_together
 from nuguide.export.table import write_table
 from nuguide.models.model import Model
@@ -19,7 +16,7 @@ from nuguide.segmentation.finished import complete, why_again
 from nuguide.segmentation.grading import differs_in_thresholds
 from nuguide.segmentation.joiner import Fragment, Joiner
 from nuguide.segmentation.joining import ArrayCanvas, join
-from nuguide.segmentation.label_files import opened_canvas, pyramid_of
+from nuguide.segmentation.label_files import opened_canvas, pyramid_of, write_label_files
 from nuguide.segmentation.ledger import Ledger, remove_ledger, sweep
 from nuguide.segmentation.outputs import (
     MADE_OF_NUCLEI,
@@ -226,7 +223,7 @@ class Job:
             If they cannot be written.
         """
         start = time.perf_counter()
-        labels = self._joiner.outcome()
+        painted = self._joiner.outcome()
         waited = time.perf_counter() - start
         self.slide.forget()
         if self.slide.streams:
@@ -235,7 +232,7 @@ class Job:
             self._folder,
             self.slide,
             [name for name in self._files if name not in MADE_OF_NUCLEI],
-            labels,
+            painted,
             self._card.types,
             second_stain_of(self._configuration),
             self._area.mask,
@@ -260,17 +257,25 @@ class Job:
         remove_ledger(self._folder)
         return Run(self._folder, (*self._files, RUN_FILE), why_again=self.why_again)
 
-    def _write_joined(self, fragments: Iterable[Fragment]) -> NDArray[np.int32] | Path | None:
-        """Join the regions' nuclei, paint and write them; return where the labels are."""
+    def _write_joined(self, fragments: Iterable[Fragment]) -> Path | None:
+        """Join the regions' nuclei, paint and write them.
+
+        Return where the labels of a whole slide were painted, of which their files are still to be
+        made; None where they lay in memory, and are written.
+        """
         second_stain = second_stain_of(self._configuration)
         writers: list[Writer] = [
             lambda pieces: write_table(pieces, self._folder / NUCLEI_FILE),
             *nuclei_writers(self._folder, self.slide, self._files, self._card.types, second_stain),
         ]
         with opened_canvas(self._folder, self.slide, self._files) as canvas:
-            write_together(join(fragments, self.slide.mpp / self._card.mpp, canvas), writers)
-        painted = pyramid_of(self._folder, self._files)
-        return canvas.labels if isinstance(canvas, ArrayCanvas) else painted
+            labels = canvas.labels if isinstance(canvas, ArrayCanvas) else None
+            write_together(
+                join(fragments, self.slide.mpp / self._card.mpp, canvas),
+                writers,
+                lambda: write_label_files(self._folder, self.slide, self._files, labels),
+            )
+        return pyramid_of(self._folder, self._files) if labels is None else None
 
     def close(self) -> None:
         """Let go of the folder, and of the image once nobody reads it; what is done stays done."""
