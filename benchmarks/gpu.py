@@ -31,13 +31,15 @@ def main() -> None:
     report: dict[str, Any] = {
         "machine": {**machine(torch.get_num_threads()), "gpu": torch.cuda.get_device_name()},
         "model": chosen.model,
-        "gpu": [timed(mm2, chosen.model, "auto", chosen.repeats) for mm2 in chosen.mm2],
+        "gpu": [],
         "cpu": [timed(chosen.mm2[0], chosen.model, "cpu", chosen.repeats)],
     }
-    report["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
-    print(json.dumps(report, indent=1))
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+    for mm2 in chosen.mm2:
+        report["gpu"].append(timed(mm2, chosen.model, "auto", chosen.repeats))
+        print(json.dumps(report["gpu"][-1]), flush=True)
+        report["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+        if chosen.json:  # a machine that is lent may be taken back
+            chosen.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def arguments() -> argparse.Namespace:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.slides import write_tiled_tiff
 from nuguide.errors import InputError, ResolutionError
 from nuguide.slides.reader import from_array, open_slide
 
@@ -138,3 +139,20 @@ def test_real_tissue_opens(shared: Path) -> None:
     slide = open_slide(path, 0.25)
     assert slide.shape == (1000, 1000)
     assert slide.read(0, 0, 1000, 1000, 0.5).shape == (500, 500, 3)
+
+
+def test_a_thumbnail_of_a_slide_is_read_once_and_shared_with_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
+    with open_slide(write_tiled_tiff(tmp_path / "slide.tif", pixels, mpp=2.0)) as slide:
+        assert slide.streams
+        first = slide.thumbnail(8.0)
+        expected = first.copy()
+        first[:] = 0
+        slide.forget()
+        assert not np.array_equal(slide.thumbnail(16.0)[:4, :4], expected[:4, :4])
+        again = slide.thumbnail(8.0)
+        monkeypatch.setattr(slide, "read_at", None)
+        assert np.array_equal(slide.thumbnail(8.0), expected)
+        assert np.array_equal(again, expected)

@@ -26,6 +26,9 @@ THUMBNAIL_UM = 8.0
 MAX_THUMBNAIL_PIXELS = 1 << 26
 """Most px of a thumbnail (200 MB of RGB); a larger slide gets a coarser one."""
 
+KEPT_BYTES = 1 << 25
+"""Largest thumbnail that is kept: that of 26 x 26 mm."""
+
 
 class StoredLevel(NamedTuple):
     """A resolution that a file holds."""
@@ -102,6 +105,7 @@ class Slide:
         self.streams = not stored.levels.in_memory
         self._stored = stored.levels
         self._blocks = Blocks(stored.levels)
+        self._thumbnail = 0.0, np.empty((0, 0, 3), np.uint8)
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -203,10 +207,17 @@ class Slide:
     def thumbnail(self, mpp: float = THUMBNAIL_UM) -> NDArray[np.uint8]:
         """Return the whole image at about ``mpp`` um/px, (h, w, 3) uint8.
 
-        Never finer than the image itself, nor larger than ``MAX_THUMBNAIL_PIXELS``.
+        Never finer than the image itself, nor larger than ``MAX_THUMBNAIL_PIXELS``. Of a slide
+        the last one is kept, if it is small: where a file holds no coarse level, all of its pixels
+        are read for it, and a run asks several times.
         """
         mpp = self.thumbnail_mpp(mpp)
-        return self.read_at(0, 0, *self.shape_at(mpp), mpp)
+        kept_mpp, kept = self._thumbnail
+        if mpp != kept_mpp:
+            kept = self.read_at(0, 0, *self.shape_at(mpp), mpp)
+            if self.streams and kept.size <= KEPT_BYTES:
+                self._thumbnail = mpp, kept
+        return kept.copy()
 
     def thumbnail_mpp(self, mpp: float = THUMBNAIL_UM) -> float:
         """Return the um/px that ``thumbnail(mpp)`` really has.
