@@ -1,10 +1,8 @@
 """Who computes: regions go in, what each gives comes out; here on this machine's own threads."""
 
-import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,9 +20,6 @@ from nuguide.segmentation.resources import (
     usual_memory,
 )
 from nuguide.segmentation.stopwatch import Stopwatch
-
-_TURN_S = 5e-4
-"""Beside a GPU, how long a thread may run Python before one that waits for its turn gets it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class LocalEngine:
     def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions; they come out in the order in which they went in."""
         under_way: deque[tuple[Task, Future[Piece]]] = deque()
-        with _short_turns(self._model), _Stages(self._model, self._measuring) as stages:
+        with _Stages(self._model, self._measuring) as stages:
             for task in tasks:
                 under_way.append((task, stages.start(task)))
                 if len(under_way) >= self._in_flight:
@@ -142,24 +137,6 @@ def _unusable(device: str, reason: str) -> InputError:
         f"--device {device!r} cannot be used ({reason}); expected auto, cpu, cuda or cuda:N "
         "of this machine; leave it out to let nuguide choose"
     )
-
-
-@contextmanager
-def _short_turns(model: Model) -> Iterator[None]:
-    """Let a GPU wait less for Python: a thread feeds it between many that measure nuclei.
-
-    It needs Python for moments, a dozen times a region, and at Python's own 5 ms a turn it waits
-    far longer than the GPU computes.
-    """
-    if next(model.network.parameters()).device.type == "cpu":
-        yield
-        return
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
 
 
 class _Stages:
