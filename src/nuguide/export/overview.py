@@ -20,6 +20,7 @@ _MARGIN_IN = 0.45
 _HEAD_IN = 0.65
 _BAR_IN = 1.1  # the colour bar with its numbers
 _DPI = 150
+_ZLIB_LEVEL = 2  # 6, the usual, takes three times as long for 14 % fewer bytes
 _COLOURS = "viridis"  # perceptually uniform, and read as well without colour vision
 _CONTOUR_RGB = (0, 150, 60)
 
@@ -249,4 +250,5 @@ def round_length(um: float) -> float:
 
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as aside:
-        figure.savefig(aside, format="png", metadata={"Software": None})
+        packed = {"compress_level": _ZLIB_LEVEL}
+        figure.savefig(aside, format="png", metadata={"Software": None}, pil_kwargs=packed)
