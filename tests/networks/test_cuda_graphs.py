@@ -10,12 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nuguide.networks import cuda_graphs
-from nuguide.networks.cuda_graphs import (
-    CannotRecordError,
-    CudaGraphs,
-    GraphedNetwork,
-    launched_singly,
-)
+from nuguide.networks.cuda_graphs import CudaGraphs, GraphedNetwork, launched_singly
+from nuguide.networks.cuda_recorder import CannotRecordError, Compute, Recording
 from nuguide.networks.inference import InferenceNetwork
 from nuguide.networks.registry import build_network
 from nuguide.networks.upsampled_conv import UpsampledConv2d, blocks_kept, interpolation_blocks
@@ -33,8 +29,8 @@ class TapeRecorder:
         TapeRecorder.happened.append(f"on {device}")
 
     def __call__(
-        self, compute: cuda_graphs.Compute, image: Tensor, tokens: Tensor | None
-    ) -> cuda_graphs.Recording:
+        self, compute: Compute, image: Tensor, tokens: Tensor | None
+    ) -> Recording:
         width = image.shape[-1]
         TapeRecorder.happened.append(f"record {width}")
         if width >= LARGEST:

@@ -2,22 +2,28 @@
 
 A region takes some hundred kernels. Launched one by one from Python they hold its interpreter
 while other threads measure nuclei, and small maps are computed faster than they are launched. A
-CUDA graph is such a series of launches, recorded once and then launched as one. It holds for one
-shape, reads and writes the same memory each time, and knows nothing of Python: what is decided
-there is decided while it is recorded.
+CUDA graph is such a series of launches, recorded once and then launched as one.
 """
 
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol, Self
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from nuguide.networks.blocks import is_traced
-from nuguide.networks.upsampled_conv import blocks_kept
+from nuguide.networks.cuda_recorder import (
+    CannotRecordError,
+    Compute,
+    CudaRecorder,
+    Outputs,
+    Recorder,
+    Recording,
+    reason_of,
+)
 
 MOST_GRAPHS = 4
 """Graphs that a network keeps: the inside of a slide has one shape, each of its borders another."""
@@ -25,41 +31,7 @@ MOST_GRAPHS = 4
 _REMEMBERED = 64
 """Shapes of which is known when they came last."""
 
-Outputs = dict[str, Tensor]
-Compute = Callable[[Tensor, Tensor | None], Outputs]
-"""What is recorded: image and tokens or None -> logits, as in the contract of networks."""
-
-
-class CannotRecordError(Exception):
-    """A computation does what no graph can, such as waiting for the GPU."""
-
-
-class Recording(Protocol):
-    """A computation of one shape, recorded."""
-
-    def __call__(self, image: Tensor, tokens: Tensor | None) -> Outputs:
-        """Compute again, for inputs of the same shape; the outputs are the caller's own."""
-        ...
-
-
-class Recorder(Protocol):
-    """Records computations on one device."""
-
-    def __call__(self, compute: Compute, image: Tensor, tokens: Tensor | None) -> Recording:
-        """Record what ``compute`` does with inputs like these.
-
-        Raises
-        ------
-        CannotRecordError
-            If it cannot be recorded.
-        """
-        ...
-
-
 _thread = threading.local()
-
-_one_recording = threading.Lock()
-"""A process records one graph at a time: to begin with another means to wait for the device."""
 
 
 @contextmanager
@@ -187,7 +159,7 @@ class CudaGraphs:
             except torch.OutOfMemoryError as error:
                 if not self._recordings:
                     raise
-                why = CannotRecordError(_reason(error))
+                why = CannotRecordError(reason_of(error))
             # Not before here: the error holds what was computed so far.
             self._forget()
             self._is_off = True
@@ -282,132 +254,3 @@ def _tell(image: Tensor, error: CannotRecordError) -> None:
         RuntimeWarning,
         stacklevel=4,
     )
-
-
-class CudaRecorder:
-    """Records CUDA graphs, all in one memory: what one writes on its way, the others may too.
-
-    Parameters
-    ----------
-    device : torch.device
-        A CUDA device.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        with torch.cuda.device(device):
-            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
-        self._last_used: torch.cuda.Stream | None = None
-
-    def __call__(self, compute: Compute, image: Tensor, tokens: Tensor | None) -> Recording:
-        """Record what ``compute`` does with inputs like these; it is computed once on the way.
-
-        Raises
-        ------
-        CannotRecordError
-            If it cannot be recorded.
-        """
-        # Tensors of inference mode could not be written to outside of it.
-        with torch.cuda.device(self._device), torch.inference_mode(False), torch.no_grad():
-            given = (_like(image), None if tokens is None else _like(tokens))
-            self._warm_up(compute, *given)
-            graph = torch.cuda.CUDAGraph()
-            try:
-                with blocks_kept() as kept, self._recording(graph, self._pool):
-                    outputs = compute(*given)
-            except RuntimeError as error:
-                self._set_right()
-                raise CannotRecordError(_reason(error)) from error
-        return _CudaRecording(self, graph, given, outputs, kept)
-
-    @contextmanager
-    def _recording(self, graph: torch.cuda.CUDAGraph, pool: Any) -> Iterator[None]:
-        # This thread's own stream around it: torch stays in the other where recording fails.
-        with (
-            _one_recording,
-            torch.cuda.stream(torch.cuda.current_stream()),
-            torch.cuda.graph(
-                graph,
-                pool=pool,
-                stream=self._stream,
-                # Other threads may do with the GPU what this one must not now.
-                capture_error_mode="thread_local",
-            ),
-        ):
-            yield
-
-    def _set_right(self) -> None:
-        """Record something, since torch draws no numbers after a recording that broke off."""
-        with suppress(RuntimeError):  # if not even that can be done, the next to compute will tell
-            something = torch.zeros(1, device=self._device)
-            with self._recording(torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()):
-                something.add_(1)
-
-    def _warm_up(self, compute: Compute, image: Tensor, tokens: Tensor | None) -> None:
-        """Let libraries choose and load their kernels in the stream that records."""
-        usual = torch.cuda.current_stream()
-        self._stream.wait_stream(usual)
-        with torch.cuda.stream(self._stream):
-            compute(image, tokens)
-        usual.wait_stream(self._stream)
-
-    def take_turn(self) -> None:
-        """Wait, on the GPU, for a graph that was launched in another stream."""
-        stream = torch.cuda.current_stream(self._device)
-        if self._last_used is not None and self._last_used != stream:
-            stream.wait_stream(self._last_used)
-        self._last_used = stream
-
-
-class _CudaRecording:
-    """A CUDA graph and the memory it reads and writes.
-
-    Parameters
-    ----------
-    recorder : CudaRecorder
-        Of all graphs that share its memory.
-    graph : torch.cuda.CUDAGraph
-        Recorded.
-    given : tuple of Tensor, and Tensor or None
-        Image and tokens that it reads.
-    outputs : dict of str to Tensor
-        What it writes.
-    kept : list
-        What else it reads and would be freed.
-    """
-
-    def __init__(
-        self,
-        recorder: CudaRecorder,
-        graph: torch.cuda.CUDAGraph,
-        given: tuple[Tensor, Tensor | None],
-        outputs: Outputs,
-        kept: list[Any],
-    ) -> None:
-        self._recorder, self._graph, self._kept = recorder, graph, kept
-        self._image, self._tokens = given
-        self._outputs = outputs
-
-    @torch.no_grad()
-    def __call__(self, image: Tensor, tokens: Tensor | None) -> Outputs:
-        """Launch the graph for these inputs."""
-        self._recorder.take_turn()
-        self._image.copy_(image)
-        if self._tokens is not None and tokens is not None:
-            self._tokens.copy_(tokens)
-        self._graph.replay()
-        # The next launch, of this graph or another, writes to the same place.
-        return {head: x.clone() for head, x in self._outputs.items()}
-
-
-def _reason(error: RuntimeError) -> str:
-    """Return the first line of what went wrong first: after it, to end a recording fails too."""
-    first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
-    lines = str(first).strip().splitlines()
-    return lines[0] if lines else type(first).__name__
-
-
-def _like(x: Tensor) -> Tensor:
-    """Return memory for what is like ``x``, and lies as it does, with the same values."""
-    return torch.empty_like(x).copy_(x)
