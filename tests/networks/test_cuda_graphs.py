@@ -28,9 +28,7 @@ class TapeRecorder:
     def __init__(self, device: torch.device) -> None:
         TapeRecorder.happened.append(f"on {device}")
 
-    def __call__(
-        self, compute: Compute, image: Tensor, tokens: Tensor | None
-    ) -> Recording:
+    def __call__(self, compute: Compute, image: Tensor, tokens: Tensor | None) -> Recording:
         width = image.shape[-1]
         TapeRecorder.happened.append(f"record {width}")
         if width >= LARGEST:

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from nuguide.errors import OutputError
-from nuguide.segmentation.runs import RUNS, box_of, paint, runs_of
+from nuguide.segmentation.runs import RUNS, box_of, check_inside, paint, runs_of
 from nuguide.slides.regions import Box
 
 
@@ -31,11 +31,23 @@ def test_the_earlier_of_two_keeps_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("run", [[-1, 0, 1], [2, 0, 1], [0, -1, 1], [1, 2, 2], [0, 2**31 - 1, 9]])
-def test_runs_outside_the_window_are_refused(run: list[int]) -> None:
-    window = np.zeros((2, 3), np.int32)
+def test_runs_outside_the_image_are_refused(run: list[int]) -> None:
     with pytest.raises(OutputError, match="outside the image"):
-        paint(pa.array([run], RUNS.type), window, (0, 0), 1)
-    assert not window.any()
+        check_inside(pa.array([run], RUNS.type), (2, 3))
+    check_inside(pa.array([[1, 0, 3]], RUNS.type), (2, 3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_get_their_parts_of_the_nuclei(seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 5, (13, 9), np.int32)
+    runs = runs_of(labels, (0, 0))
+    for y, x, height, width in ((0, 0, 5, 9), (5, 2, 4, 3), (9, 7, 9, 9)):
+        window = np.zeros((height, width), np.int32)
+        paint(runs, window, (y, x), 1)
+        part = labels[y : y + height, x : x + width]
+        assert (window[: part.shape[0], : part.shape[1]] == part).all()
+        assert not window[part.shape[0] :].any()
+        assert not window[:, part.shape[1] :].any()
 
 
 def test_the_box_of_runs_holds_them_tightly() -> None:

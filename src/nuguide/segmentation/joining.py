@@ -14,14 +14,20 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from nuguide.export.label_pyramid import CHUNK_PX
 from nuguide.nuclei.polygons import Polygons
-from nuguide.segmentation.runs import RUNS, box_of, paint
+from nuguide.segmentation.runs import RUNS, box_of, check_inside, paint
 from nuguide.segmentation.seams import MARGIN_PX
 from nuguide.slides.regions import Box, Region
 
 
 class Canvas(Protocol):
     """A label map of the whole image that is read and written by windows, px of the image."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its size, (H, W)."""
+        ...
 
     def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.int32]:
         """Return a window, (height, width) int32."""
@@ -43,6 +49,11 @@ class ArrayCanvas:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.labels = np.zeros(shape, np.int32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its size, (H, W)."""
+        return self.labels.shape[0], self.labels.shape[1]
 
     def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.int32]:
         """Return a copy of a window."""
@@ -128,7 +139,12 @@ def _doubled(outlines: NDArray[np.object_], borders: list[_Border]) -> NDArray[n
 
 def _paint(canvas: Canvas, runs: pa.ListArray, first: int) -> None:
     """Paint nuclei, numbered from ``first`` on, where the canvas is still blank."""
+    check_inside(runs, canvas.shape)
     box = box_of(runs)
-    window = canvas.read(box.y, box.x, box.height, box.width)
-    paint(runs, window, (box.y, box.x), first)
-    canvas.write(box.y, box.x, window)
+    bottom = box.y + box.height
+    # A row of chunks at a time: a canvas on disk holds several copies of what is read at once.
+    for y in range(box.y // CHUNK_PX * CHUNK_PX, bottom, CHUNK_PX):
+        top, end = max(y, box.y), min(y + CHUNK_PX, bottom)
+        window = canvas.read(top, box.x, end - top, box.width)
+        paint(runs, window, (top, box.x), first)
+        canvas.write(top, box.x, window)

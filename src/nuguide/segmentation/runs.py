@@ -72,35 +72,46 @@ def box_of(runs: pa.ListArray) -> Box:
     return Box(top, left, int(y.max()) + 1 - top, int((x + length).max()) - left)
 
 
+def check_inside(runs: pa.ListArray, shape: tuple[int, int]) -> None:
+    """Refuse runs that reach outside an image.
+
+    Parameters
+    ----------
+    runs : pyarrow.ListArray
+        As kept beside nuclei.
+    shape : tuple of int
+        (H, W) of the image.
+
+    Raises
+    ------
+    OutputError
+        If one does: these are not the runs of this image.
+    """
+    y, x, length = _triples(runs).T.astype(np.int64)
+    inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x + length <= shape[1])
+    if not inside.all():
+        raise OutputError(
+            "a nucleus that was kept of this run reaches outside the image; expected those that "
+            "nuguide left in the folder; run the same command again with --overwrite"
+        )
+
+
 def paint(
     runs: pa.ListArray, window: NDArray[np.int32], origin_px: tuple[int, int], first: int
 ) -> None:
-    """Paint nuclei where a label map is still blank.
+    """Paint what of nuclei lies in a window, where it is still blank.
 
     Parameters
     ----------
     runs : pyarrow.ListArray
         Row i is painted with the number ``first`` + i; where two overlap the earlier one stays.
     window : ndarray
-        (h, w) int32 that holds all runs; it is changed.
+        (h, w) int32; it is changed.
     origin_px : tuple of int
         (y, x) of ``window[0, 0]``, full-resolution px.
     first : int
         Number of the first row.
-
-    Raises
-    ------
-    OutputError
-        If a run reaches outside the window: these are not the runs of this image.
     """
-    y, x, length = _triples(runs).T.astype(np.int64)
-    (top, left), (height, width) = origin_px, window.shape
-    inside = (y >= top) & (y < top + height) & (x >= left) & (x + length <= left + width)
-    if not inside.all():
-        raise OutputError(
-            "a nucleus that was kept of this run reaches outside the image; expected those that "
-            "nuguide left in the folder; run the same command again with --overwrite"
-        )
     ends = np.cumsum(runs.value_lengths().to_numpy(zero_copy_only=False) // 3)
     _painted(_triples(runs), ends, window, *origin_px, first)
 
@@ -114,14 +125,16 @@ def _painted(
     left: int,
     first: int,
 ) -> None:
+    height, width = window.shape
     row = 0
     for at in range(len(triples)):
         while at >= ends[row]:
             row += 1
         y, begin = triples[at, 0] - top, triples[at, 1] - left
-        for x in range(begin, begin + triples[at, 2]):
-            if window[y, x] == 0:
-                window[y, x] = first + row
+        if 0 <= y < height:
+            for x in range(max(begin, 0), min(begin + triples[at, 2], width)):
+                if window[y, x] == 0:
+                    window[y, x] = first + row
 
 
 def _triples(runs: pa.ListArray) -> NDArray[np.int32]:
