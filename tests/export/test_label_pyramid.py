@@ -13,6 +13,7 @@ from ome_zarr_models.v04.image_label import ImageLabelAttrs
 from ome_zarr_models.v04.labels import LabelsAttrs
 
 from nuguide.errors import OutputError
+from nuguide.export import label_pyramid
 from nuguide.export.label_pyramid import NUCLEI, LabelCanvas, open_labels
 
 SHAPE = (2500, 3100)
@@ -45,6 +46,27 @@ def test_windows_come_back(tmp_path: Path, thumbnail: np.ndarray) -> None:
         assert (window == labels[50:250, 20:1020]).all()
         window[:] = 0
         assert (canvas.read(900, 1000, 300, 1500) == labels).all()
+
+
+@pytest.mark.parametrize("kept", [1, 2, 16])
+def test_what_is_painted_does_not_depend_on_the_chunks_that_are_kept(
+    tmp_path: Path, thumbnail: np.ndarray, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(label_pyramid, "_KEPT_CHUNKS", kept)
+    random = np.random.default_rng(2)
+    expected = np.zeros(SHAPE, np.int32)
+    with open_labels(tmp_path / "labels.ome.zarr", SHAPE, MPP, thumbnail) as canvas:
+        for number in range(1, 25):
+            y, x = (int(random.integers(0, size - 1)) for size in SHAPE)
+            height, width = (int(random.integers(1, 1500)) for _ in SHAPE)
+            window = canvas.read(y, x, min(height, SHAPE[0] - y), min(width, SHAPE[1] - x))
+            assert (window == expected[y : y + height, x : x + width]).all()
+            window[::2] = number
+            canvas.write(y, x, window)
+            expected[y : y + height : 2, x : x + width] = number
+        assert len(canvas._kept) <= kept
+    level = zarr.open_group(tmp_path / "labels.ome.zarr", mode="r")[f"{NUCLEI}/0"]
+    assert (level[:] == expected).all()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 under it at ``labels/nuclei``: level 0 is the full resolution, each next one half of it.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,10 @@ NUCLEI = "labels/nuclei"
 """Where the label map lies in the folder; its full resolution is the array ``labels/nuclei/0``."""
 
 CHUNK_PX = 1024
+_KEPT_CHUNKS = 16  # under a region of the usual size, at 0.25 um/px; 64 MB
 _COMPRESSOR = {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1, "blocksize": 0}
+
+_Part = tuple[slice, slice]
 
 
 class LabelCanvas:
@@ -34,26 +38,69 @@ class LabelCanvas:
     Notes
     -----
     Labels are int32 >= 0 here; 0 is background. On disk they are uint32, which every viewer
-    takes. Only chunks with a label in them take space.
+    takes. Only chunks with a label in them take space. Chunks used last are kept and written when
+    others take their place: windows that follow one another share most of theirs.
     """
 
     def __init__(self, level: zarr.Array) -> None:
         self._level = level
+        self._kept: OrderedDict[tuple[int, int], NDArray[np.uint32]] = OrderedDict()
         self.shape: tuple[int, int] = level.shape
 
     def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.int32]:
         """Return the labels of a window inside the slide, (height, width) int32, a copy."""
-        window: NDArray[np.uint32] = self._level[self._inside(y, x, height, width)]
+        window = np.empty((height, width), np.uint32)
+        for chunk, inside, part in self._touched(y, x, height, width):
+            window[part] = chunk[inside]
         return window.view(np.int32)
 
     def write(self, y: int, x: int, labels: NDArray[np.int32]) -> None:
         """Put labels (h, w) in place of the window of that size at (y, x), inside the slide."""
-        self._level[self._inside(y, x, *labels.shape)] = labels.view(np.uint32)
+        for chunk, inside, part in self._touched(y, x, *labels.shape):
+            chunk[inside] = labels[part].view(np.uint32)
 
-    def _inside(self, y: int, x: int, height: int, width: int) -> tuple[slice, slice]:
+    def flush(self) -> None:
+        """Write what is kept."""
+        while self._kept:
+            self._put_oldest()
+
+    def _touched(
+        self, y: int, x: int, height: int, width: int
+    ) -> Iterator[tuple[NDArray[np.uint32], _Part, _Part]]:
+        """Give the chunks under a window: each, the part of it, and the part of the window."""
         if min(y, x) < 0 or y + height > self.shape[0] or x + width > self.shape[1]:
             raise ValueError(f"window {(y, x, height, width)} leaves the slide {self.shape}")
-        return slice(y, y + height), slice(x, x + width)
+        for top in range(y // CHUNK_PX * CHUNK_PX, y + height, CHUNK_PX):
+            for left in range(x // CHUNK_PX * CHUNK_PX, x + width, CHUNK_PX):
+                chunk = self._chunk(top, left)
+                down = _shared(top, chunk.shape[0], y, height)
+                along = _shared(left, chunk.shape[1], x, width)
+                inside, part = zip(down, along, strict=True)
+                yield chunk, inside, part
+
+    def _chunk(self, top: int, left: int) -> NDArray[np.uint32]:
+        place = top, left
+        if place not in self._kept:
+            self._kept[place] = self._level[_extent(*place)]
+        self._kept.move_to_end(place)
+        if len(self._kept) > _KEPT_CHUNKS:
+            self._put_oldest()
+        return self._kept[place]
+
+    def _put_oldest(self) -> None:
+        place, chunk = self._kept.popitem(last=False)
+        self._level[_extent(*place)] = chunk
+
+
+def _extent(top: int, left: int) -> _Part:
+    """Return the px of a chunk; those of one at the far edges reach beyond the slide."""
+    return slice(top, top + CHUNK_PX), slice(left, left + CHUNK_PX)
+
+
+def _shared(chunk: int, size: int, begin: int, length: int) -> tuple[slice, slice]:
+    """Return what a chunk and a window along an axis share, from the beginning of each."""
+    first, last = max(chunk, begin), min(chunk + size, begin + length)
+    return slice(first - chunk, last - chunk), slice(first - begin, last - begin)
 
 
 @contextmanager
@@ -91,7 +138,9 @@ def open_labels(
         labels = root.create_group("labels", attributes={"labels": [NUCLEI.split("/")[1]]})
         nuclei = labels.create_group(NUCLEI.split("/")[1])
         level = _level(nuclei, 0, shape, np.dtype(np.uint32))
-        yield LabelCanvas(level)
+        canvas = LabelCanvas(level)
+        yield canvas
+        canvas.flush()
         scales = [[mpp, mpp]]
         while max(level.shape) > CHUNK_PX:
             level = _half(nuclei, level, len(scales))
