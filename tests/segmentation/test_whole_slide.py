@@ -16,11 +16,11 @@ from fixtures.tissue import draw_tissue
 from nuguide.errors import InputError, OutputError
 from nuguide.export.label_pyramid import NUCLEI
 from nuguide.models.model import Model
-from nuguide.segmentation import outputs
+from nuguide.segmentation import joining, outputs
 from nuguide.segmentation.area import Where
 from nuguide.segmentation.batch import Batch, Ended, State
 from nuguide.segmentation.engine import LocalEngine
-from nuguide.segmentation.job import Settings, begin
+from nuguide.segmentation.job import Job, Settings, begin
 from nuguide.segmentation.outputs import Outputs
 from nuguide.segmentation.planning import Cut
 from nuguide.segmentation.result import Run
@@ -45,12 +45,24 @@ def slide(pixels: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -
     return write_tiled_tiff(path, pixels, mpp=MPP, compression="zlib")
 
 
-def run(model: Model, image: Path, folder: Path, settings: Settings | None = None) -> Ended:
+class ElsewhereEngine(LocalEngine):
+    """Says that it leaves this process's cores alone, as one on a GPU does."""
+
+    elsewhere = True
+
+
+def run(
+    model: Model,
+    image: Path,
+    folder: Path,
+    settings: Settings | None = None,
+    engine: type[LocalEngine] = LocalEngine,
+) -> Ended:
     settings = settings or Settings(cut=CUT)
     batch = Batch(
         [(image, folder)],
         lambda image, folder: begin(image, folder, model, settings),
-        LocalEngine(model),
+        engine(model),
     )
     (ended,) = batch.run()
     return ended
@@ -234,7 +246,7 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(slide: Path, tmp_path
     batch = Batch(
         [(slide, tmp_path / "out")],
         lambda image, folder: begin(image, folder, model, Settings(cut=CUT)),
-        LocalEngine(model),
+        ElsewhereEngine(model),
         stop,
     )
     with pytest.raises(KeyboardInterrupt):
@@ -251,10 +263,43 @@ def test_a_table_that_cannot_be_written_ends_its_image_with_one_line(
         raise OutputError(f"{path} cannot be written (No space left on device)")
 
     monkeypatch.setattr(outputs, "write_geojson", full)
-    ended = run(dark_model(), slide, tmp_path / "out")
+    ended = run(dark_model(), slide, tmp_path / "out", engine=ElsewhereEngine)
     assert isinstance(ended.outcome, OutputError)
     assert "nuclei.geojson.gz cannot be written (No space" in str(ended.outcome)
     assert not list((tmp_path / "out").glob("*.part"))
     assert not (tmp_path / "out" / "nuclei.parquet").exists()
     monkeypatch.undo()
     assert found(run(dark_model(), slide, tmp_path / "out")).count
+
+
+def test_a_slide_is_the_same_wherever_its_regions_are_computed(slide: Path, tmp_path: Path) -> None:
+    """Joined while they are computed, or at the end: on this process's own cores."""
+    for name, engine in (("here", LocalEngine), ("there", ElsewhereEngine)):
+        assert found(run(dark_model(), slide, tmp_path / name, engine=engine)).count
+    for name in ("nuclei.parquet", "nuclei.geojson.gz"):
+        here, there = (tmp_path / place / name for place in ("here", "there"))
+        assert here.read_bytes() == there.read_bytes()
+
+
+@pytest.mark.parametrize(("engine", "joined"), [(LocalEngine, False), (ElsewhereEngine, True)])
+def test_a_slide_on_these_cores_is_joined_at_its_end(
+    slide: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: type[LocalEngine],
+    joined: bool,
+) -> None:
+    seen: list[int] = []
+    begun = joining.join
+
+    def watched(fragments: Any, *others: Any) -> Any:
+        seen.append(0)
+        return begun(fragments, *others)
+
+    monkeypatch.setattr("nuguide.segmentation.job.join", watched)
+    finish = Job.finish
+    monkeypatch.setattr(Job, "finish", lambda job: (seen.append(1), finish(job))[1])
+    found(run(dark_model(), slide, tmp_path / "out", engine=engine))
+    assert sorted(seen) == [0, 1]
+    if not joined:
+        assert seen == [1, 0]

@@ -120,7 +120,7 @@ class Batch:
             try:
                 if isinstance(computed.outcome, NuguideError):
                     raise computed.outcome
-                job.add(computed.task.region, computed.outcome)
+                job.add(computed.task.region, computed.outcome, elsewhere=self._engine.elsewhere)
                 self._report(image, job)
                 if job.complete:
                     self._end(image, job)

@@ -53,6 +53,7 @@ class ClusterEngine:
     def __init__(self, client: Client, model: "RemoteModel") -> None:
         self._client = client
         self._model = model
+        self.elsewhere = True
 
     def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions; they come out in the order in which they are done.

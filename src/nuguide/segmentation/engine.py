@@ -39,7 +39,18 @@ class Computed:
 
 
 class Engine(Protocol):
-    """Computes regions of whatever slides, in whatever order."""
+    """Computes regions of whatever slides, in whatever order.
+
+    Attributes
+    ----------
+    elsewhere : bool
+        Whether it leaves this process's cores and memory alone: a GPU computes, or workers do.
+    """
+
+    @property
+    def elsewhere(self) -> bool:
+        """See above."""
+        ...
 
     def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions.
@@ -66,6 +77,11 @@ class LocalEngine:
         self._model = model
         self._in_flight = in_flight
         self._measuring = measuring
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the network is on another device than this process's cores."""
+        return next(self._model.network.parameters()).device.type != "cpu"
 
     def compute(self, tasks: Iterable[Task]) -> Generator[Computed]:
         """Segment regions; they come out in the order in which they went in."""

@@ -196,8 +196,17 @@ class Job:
         self.under_way -= 1
         self._close_slide()
 
-    def add(self, region: Region, piece: Piece) -> None:
-        """Keep what a region gave.
+    def add(self, region: Region, piece: Piece, *, elsewhere: bool = False) -> None:
+        """Keep what a region gave, and go on joining where that is no burden.
+
+        Parameters
+        ----------
+        region, piece
+            What was computed, and what it gave.
+        elsewhere : bool
+            Whether regions are computed by others than this process's cores. Where they are not, a
+            whole slide is joined at its end: what is joined would lie scattered among the maps of
+            its regions, which so took a fifth more memory.
 
         Raises
         ------
@@ -207,7 +216,7 @@ class Job:
         now = time.perf_counter()
         nuclei = self._area.of(piece.nuclei, self.slide.mpp)
         self._ledger.add(region.index, replace(piece, nuclei=nuclei), now - self._last)
-        self._joiner.done([region.index])
+        self._joiner.done([region.index], start=elsewhere or not self.slide.streams)
         self._last = now
         self._left.discard(region.index)
         self.nuclei += nuclei.num_rows

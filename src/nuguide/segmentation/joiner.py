@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -109,8 +110,11 @@ class Joiner(Generic[Outcome]):
         for region in self._plan:
             begun = time.perf_counter()
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or region.index in self._done)  # noqa: B023 - asked here
+                self._changed.wait_for(partial(self._may_go_on, region.index))
             self._waited += time.perf_counter() - begun
             if self._stopped:
                 raise _StoppedError
             yield region, self._claimed(region.index)
+
+    def _may_go_on(self, index: int) -> bool:
+        return self._stopped or index in self._done
