@@ -67,8 +67,10 @@ class Polygons:
         fields["points"] = np.diff(self.first)
         ends = np.arange(len(self) + 1) * _HEAD.itemsize + self.first * _POINT_BYTES
         points = np.ascontiguousarray(self.points, "<f8").reshape(-1).view(np.uint8)
-        data = _written(head, points, self.first, int(ends[-1]))
-        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)]
+        # Arrow's own memory: the table outlives the region, whose maps want theirs in one piece.
+        data = pa.allocate_buffer(int(ends[-1]))
+        _write(head, points, self.first, np.frombuffer(data, np.uint8))
+        buffers = [None, pa.py_buffer(ends.astype(np.int32)), data]
         return pa.Array.from_buffers(pa.binary(), len(self), buffers)
 
     def to_shapely(self) -> NDArray[np.object_]:
@@ -112,11 +114,13 @@ def _read(
 
 
 @compiled
-def _written(
-    head: NDArray[np.uint8], points: NDArray[np.uint8], first: NDArray[np.int64], size: int
-) -> NDArray[np.uint8]:
-    """Lay each polygon's points behind its head."""
-    data = np.empty(size, np.uint8)
+def _write(
+    head: NDArray[np.uint8],
+    points: NDArray[np.uint8],
+    first: NDArray[np.int64],
+    data: NDArray[np.uint8],
+) -> None:
+    """Lay each polygon's head and points into ``data``, one polygon after the other."""
     at = 0
     for each in range(len(head)):
         data[at : at + 13] = head[each]
@@ -124,4 +128,3 @@ def _written(
         end = at + (first[each + 1] - first[each]) * 16
         data[at:end] = points[first[each] * 16 : first[each + 1] * 16]
         at = end
-    return data
