@@ -7,6 +7,7 @@ CUDA graph is such a series of launches, recorded once and then launched as one.
 
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -45,7 +46,7 @@ def launched_singly() -> Iterator[None]:
         _thread.singly = before
 
 
-class GraphedNetwork(nn.Module):
+class GraphedNetwork(nn.Module, ABC):
     """A network for inference that launches shapes that come again on CUDA as one graph each.
 
     A subclass writes ``compute``; its calls give the same. Off CUDA, inside another such network,
@@ -62,9 +63,9 @@ class GraphedNetwork(nn.Module):
         super().__init__()
         self.graphs = CudaGraphs()
 
+    @abstractmethod
     def compute(self, image: Tensor, tokens: Tensor | None = None) -> Outputs:
         """Predict the heads' logits, launch by launch."""
-        raise NotImplementedError
 
     def forward(self, image: Tensor, tokens: Tensor | None = None) -> Outputs:
         """Predict the heads' logits; see the network."""
