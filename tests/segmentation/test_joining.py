@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from nuguide.errors import OutputError
 from nuguide.nuclei.morphometry import measure
 from nuguide.segmentation.joining import ArrayCanvas, join
 from nuguide.segmentation.region import no_nuclei
@@ -97,3 +98,11 @@ def test_the_far_past_is_forgotten() -> None:
     for piece in join(fragments(), 1.0):
         kept.append(piece.num_rows)
     assert len(kept) > 5
+
+
+def test_a_nucleus_that_reaches_outside_the_image_is_refused() -> None:
+    """Fragments are files: those of another image may lie there."""
+    canvas = ArrayCanvas((16, 16))
+    with pytest.raises(OutputError, match="outside the image"):
+        list(join([(LEFT, nuclei((2, 2, 6), (10, 10, 8)))], 1.0, canvas))
+    assert not canvas.labels.any()
